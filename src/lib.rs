@@ -1,0 +1,3 @@
+//! Serves FHIR R4 `ImagingStudy` resources out of DynamoDB: one AWS Lambda function behind API Gateway.
+
+pub mod target;
