@@ -1,3 +1,4 @@
 //! Serves FHIR R4 `ImagingStudy` resources out of DynamoDB: one AWS Lambda function behind API Gateway.
 
+pub mod auth;
 pub mod target;
