@@ -226,6 +226,17 @@ async fn without_a_table_the_function_starts_and_answers_503() {
 }
 
 #[tokio::test]
+async fn a_table_that_does_not_answer_is_504_before_the_functions_time_is_over() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let environment = support::environment(&format!("http://{}", silent.local_addr().unwrap()));
+    let mut function = Function::start(BOOTSTRAP, &environment).await;
+    assert_eq!(function.invoke(event("found.json")).await.unwrap()["statusCode"], 504);
+    let line = function.audit_line().await;
+    assert_eq!(line["reason"], "store_timeout");
+    assert!(line["totalMs"].as_f64().unwrap() < 6_000.0, "{line}");
+}
+
+#[tokio::test]
 async fn no_line_of_the_log_holds_a_token() {
     let mut function = function().await;
     let mut tokens = Vec::new();
