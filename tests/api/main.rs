@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "../local/support.rs"]
+mod audit;
+#[path = "../../local/support.rs"]
 mod support;
 
 use std::collections::HashMap;
