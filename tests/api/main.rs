@@ -477,6 +477,15 @@ mod a_stored_form {
     }
 
     #[tokio::test]
+    async fn of_native_attributes_may_have_nulls_where_fhir_has_nothing() {
+        let site = Site::new().await;
+        let null = || AttributeValue::Null(true);
+        let attributes = [("resourceType", text("ImagingStudy")), ("meta", null()), ("subject", null())];
+        site.put_attributes("a", attributes).await;
+        assert_eq!(site.status(get("a")).await, 200);
+    }
+
+    #[tokio::test]
     async fn with_no_document_at_all_is_500() {
         let site = Site::new().await;
         site.put_attributes("a", []).await;
