@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use serde_json::Value;
@@ -27,13 +27,13 @@ pub(crate) struct Function {
     /// The process.
     pub(crate) process: Child,
     events: mpsc::Sender<Value>,
-    answers: mpsc::Receiver<Result<Value, Value>>,
+    answers: mpsc::Receiver<Result<Bytes, Bytes>>,
     lines: mpsc::Receiver<String>,
 }
 
 struct RuntimeApi {
     events: Mutex<mpsc::Receiver<Value>>,
-    answers: mpsc::Sender<Result<Value, Value>>,
+    answers: mpsc::Sender<Result<Bytes, Bytes>>,
 }
 
 impl Function {
@@ -48,6 +48,7 @@ impl Function {
             .route("/2018-06-01/runtime/invocation/next", get(next_event))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .layer(DefaultBodyLimit::disable())
             .with_state(api);
         tokio::spawn(async move { axum::serve(listener, routes).await });
 
@@ -82,6 +83,12 @@ impl Function {
 
     /// Hands the function an event: the response that it gives, or the error that it reports.
     pub(crate) async fn invoke(&mut self, event: Value) -> Result<Value, Value> {
+        let json = |bytes: Bytes| serde_json::from_slice(&bytes).expect("the function sends JSON");
+        self.payload(event).await.map(json).map_err(json)
+    }
+
+    /// As [`Function::invoke`], with the answer's bytes as Lambda counts them.
+    pub(crate) async fn payload(&mut self, event: Value) -> Result<Bytes, Bytes> {
         self.events.send(event).await.expect("the Runtime API runs");
         let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
         answer.expect("the function answers in time").expect("the Runtime API runs")
@@ -125,16 +132,14 @@ async fn next_event(State(api): State<Arc<RuntimeApi>>) -> (HeaderMap, String) {
 }
 
 async fn response(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
-    taken(&api, Ok(&body)).await
+    taken(&api, Ok(body)).await
 }
 
 async fn error(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
-    taken(&api, Err(&body)).await
+    taken(&api, Err(body)).await
 }
 
-async fn taken(api: &RuntimeApi, body: Result<&Bytes, &Bytes>) -> StatusCode {
-    let json = |bytes: &Bytes| serde_json::from_slice(bytes).expect("the function sends JSON");
-    let answer = body.map(json).map_err(json);
+async fn taken(api: &RuntimeApi, answer: Result<Bytes, Bytes>) -> StatusCode {
     api.answers.send(answer).await.expect("somebody waits for the answer");
     StatusCode::ACCEPTED
 }

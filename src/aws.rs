@@ -4,9 +4,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls_pki_types::CertificateDer;
@@ -26,11 +30,20 @@ const OPERATION: Duration = Duration::from_secs(4);
 /// Attempts of one call, the first among them.
 const ATTEMPTS: u32 = 3;
 
-/// What every AWS client is made from: the environment's credentials and region, `ca_bundle` (PEM) in place of
-/// Amazon's roots if there is one, and bounds that sum to less than the function's own time-out.
+/// What every AWS client is made from: the credentials and the region that Lambda puts into the environment,
+/// `ca_bundle` (PEM) in place of Amazon's roots if there is one, and bounds that sum to less than the function's own
+/// time-out.
+///
+/// Not the default chain of `aws_config`: profiles, web identities, containers and instance metadata do not exist in
+/// Lambda, and the code for them is a third of the binary.
 pub async fn sdk_config(ca_bundle: Option<Vec<u8>>) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
         .http_client(https_client(ca_bundle.unwrap_or_else(|| AMAZON_TRUST_SERVICES.to_vec())))
+        // For bodies that are streamed; an answer of DynamoDB is bounded by the attempt's time.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT)
@@ -43,8 +56,7 @@ pub async fn sdk_config(ca_bundle: Option<Vec<u8>>) -> SdkConfig {
                 .with_max_attempts(ATTEMPTS)
                 .with_initial_backoff(Duration::from_millis(50)),
         )
-        .load()
-        .await
+        .build()
 }
 
 /// Reads the roots of a private endpoint out of a PEM file.

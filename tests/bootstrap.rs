@@ -17,6 +17,11 @@ use runtime_api::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// The limit of Lambda on the answer to one invocation.
+const MAX_PAYLOAD_BYTES: usize = 6_291_556;
+/// The part of it that is kept for status and headers.
+const ENVELOPE_BYTES: usize = 2_048;
+
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
 
 fn events() -> PathBuf {
@@ -39,15 +44,29 @@ fn expected() -> Vec<(String, u64, String)> {
 
 /// The function, reading from a table that holds the sample studies.
 async fn function() -> Function {
+    let samples = support::sample_paths().into_iter().map(|path| fs::read_to_string(path).unwrap());
+    function_with(samples).await
+}
+
+async fn function_with(documents: impl IntoIterator<Item = String>) -> Function {
     let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
-    for path in support::sample_paths() {
-        let json = fs::read_to_string(path).unwrap();
+    for json in documents {
         let study: Value = serde_json::from_str(&json).unwrap();
         let id = StudyId::parse(study["id"].as_str().unwrap()).unwrap();
         let items = document::encode(&SiteId::parse(support::SITE).unwrap(), &id, &json).unwrap();
-        table.put_item().table_name(support::TABLE).set_item(Some(items.head)).send().await.unwrap();
+        for item in items.parts.into_iter().chain([items.head]) {
+            table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await.unwrap();
+        }
     }
     Function::start(BOOTSTRAP, &support::environment(&format!("http://{address}"))).await
+}
+
+/// A document that is called `panoramic` and goes on with `description` up to `bytes` as a JSON string.
+fn document_of(bytes: usize, mut description: impl Iterator<Item = char>) -> String {
+    let start = r#"{"resourceType":"ImagingStudy","id":"panoramic","description":""#;
+    let frame = json!(format!("{start}\"}}")).to_string().len();
+    let text: String = description.by_ref().take(bytes - frame).collect();
+    format!("{start}{text}\"}}")
 }
 
 #[tokio::test]
@@ -80,6 +99,40 @@ async fn the_body_is_the_stored_document_to_the_byte() {
     let stored = fs::read_to_string(&support::sample_paths()[2]).unwrap();
     assert_eq!(answer["body"], stored);
     assert_eq!(answer["isBase64Encoded"], false);
+}
+
+#[tokio::test]
+async fn the_largest_plain_answer_is_one_that_lambda_takes() {
+    let largest = document_of(MAX_PAYLOAD_BYTES - ENVELOPE_BYTES, std::iter::repeat('x'));
+    let payload = function_with([largest]).await.payload(event("found.json")).await.unwrap();
+    assert!(payload.len() <= MAX_PAYLOAD_BYTES, "{} bytes", payload.len());
+    assert!(payload.len() > MAX_PAYLOAD_BYTES - ENVELOPE_BYTES, "{} bytes", payload.len());
+}
+
+#[tokio::test]
+async fn a_plain_answer_that_is_a_byte_larger_is_refused() {
+    let larger = document_of(MAX_PAYLOAD_BYTES - ENVELOPE_BYTES + 1, std::iter::repeat('x'));
+    let answer = function_with([larger]).await.invoke(event("found.json")).await.unwrap();
+    assert_eq!(answer["statusCode"], 406);
+}
+
+#[tokio::test]
+async fn the_largest_compressed_answer_is_one_that_lambda_takes() {
+    // Six bits of noise a character: what gzip makes of it comes as near to its limit as can be steered.
+    let noise = std::iter::successors(Some(0x9e37_79b9_7f4a_7c15_u64), |state| {
+        let state = state ^ (state << 13);
+        let state = state ^ (state >> 7);
+        Some(state ^ (state << 17))
+    });
+    let noise = noise
+        .map(|state| char::from(b'0' + (state >> 32 & 0x3f) as u8))
+        .map(|c| if c == '\\' { '~' } else { c });
+    let largest = document_of(6_080_000, noise);
+    let mut accepting = event("found.json");
+    accepting["headers"]["accept-encoding"] = json!("gzip");
+    let payload = function_with([largest]).await.payload(accepting).await.unwrap();
+    assert!(payload.len() <= MAX_PAYLOAD_BYTES, "{} bytes", payload.len());
+    assert!(payload.len() > MAX_PAYLOAD_BYTES / 100 * 99, "{} bytes", payload.len());
 }
 
 #[tokio::test]
@@ -170,6 +223,17 @@ async fn without_a_table_the_function_starts_and_answers_503() {
     assert_eq!(answer["statusCode"], 503);
     assert_eq!(answer["headers"]["retry-after"], "1");
     assert_eq!(function.audit_line().await["reason"], "store_unreachable");
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_504_before_the_functions_time_is_over() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let environment = support::environment(&format!("http://{}", silent.local_addr().unwrap()));
+    let mut function = Function::start(BOOTSTRAP, &environment).await;
+    assert_eq!(function.invoke(event("found.json")).await.unwrap()["statusCode"], 504);
+    let line = function.audit_line().await;
+    assert_eq!(line["reason"], "store_timeout");
+    assert!(line["totalMs"].as_f64().unwrap() < 6_000.0, "{line}");
 }
 
 #[tokio::test]

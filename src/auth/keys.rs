@@ -1,7 +1,8 @@
 //! The keys that tokens are verified with: importing them out of a JWK Set, and choosing one for a token.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +13,14 @@ use super::json;
 
 /// More keys than any provider publishes; a set beyond it is refused before the work of importing it.
 const MAX_KEYS: usize = 100;
+
+/// Key material comes from a source that is trusted, and some of them pad it: only tokens are held to the letter.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The signature algorithms that tokens may use, in the order in which they were configured (RFC 8725 §3.1: an
 /// allow-list, never the token's own choice).
@@ -297,7 +306,7 @@ fn required<'a>(jwk: &'a Value, name: &str) -> Result<&'a str, Odd> {
 }
 
 fn octets(jwk: &Value, name: &str) -> Result<Vec<u8>, Odd> {
-    URL_SAFE_NO_PAD.decode(required(jwk, name)?).map_err(|_| Odd::Malformed)
+    BASE64URL.decode(required(jwk, name)?).map_err(|_| Odd::Malformed)
 }
 
 /// A number without the leading zero octets that RFC 7518 §2 forbids and some providers write all the same.
@@ -327,17 +336,17 @@ fn rsa(jwk: &Value) -> Result<DecodingKey, Odd> {
 /// checked whenever the key is used: with one that does not, no signature verifies.
 fn ec(jwk: &Value, algorithm: Algorithm) -> Result<DecodingKey, Odd> {
     let size = if algorithm == Algorithm::ES384 { 48 } else { 32 };
-    if octets(jwk, "x")?.len() != size || octets(jwk, "y")?.len() != size {
+    let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
+    if x.len() != size || y.len() != size {
         return Err(Odd::Size);
     }
-    DecodingKey::from_ec_components(required(jwk, "x")?, required(jwk, "y")?).map_err(|_| Odd::Malformed)
+    // An uncompressed point (SEC 1 §2.3.3), which is what the library wants under this name.
+    Ok(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
 }
 
 fn ed(jwk: &Value) -> Result<DecodingKey, Odd> {
-    if octets(jwk, "x")?.len() != 32 {
-        return Err(Odd::Size);
-    }
-    DecodingKey::from_ed_components(required(jwk, "x")?).map_err(|_| Odd::Malformed)
+    let x = octets(jwk, "x")?;
+    if x.len() == 32 { Ok(DecodingKey::from_ed_der(&x)) } else { Err(Odd::Size) }
 }
 
 /// At least as long as the hash (RFC 7518 §3.2).

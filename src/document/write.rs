@@ -124,3 +124,114 @@ fn size(item: &Item) -> usize {
     };
     item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Head, Json, inflate, read};
+    use super::*;
+
+    fn of(json: &str) -> Result<Encoded, EncodeError> {
+        let id = json.split('"').nth(7).expect("an id");
+        encode(&SiteId::parse("4").unwrap(), &StudyId::parse(id).unwrap(), json)
+    }
+
+    /// A study with a description of these bytes.
+    fn study(description: &str) -> String {
+        format!(
+            r#"{{"resourceType":"ImagingStudy","id":"A","meta":{{"versionId":"1","lastUpdated":"2024-05-04T12:00:00Z"}},"subject":{{"reference":"Patient/7"}},"description":"{description}"}}"#
+        )
+    }
+
+    /// Digits that gzip can make little of.
+    fn noise(bytes: usize) -> String {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let digit = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from_digit((state >> 40) as u32 & 15, 16).unwrap()
+        };
+        std::iter::repeat_with(digit).take(bytes).collect()
+    }
+
+    fn s<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+        item.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    #[test]
+    fn the_key_is_in_lower_case_and_the_document_as_it_was() {
+        let json = study("");
+        let head = of(&json).unwrap().head;
+        assert_eq!((s(&head, "siteId"), s(&head, "id")), (Some("4"), Some("a")));
+        assert_eq!(s(&head, "document"), Some(json.as_str()));
+    }
+
+    #[test]
+    fn what_headers_and_the_patient_check_need_stands_beside_the_document() {
+        let head = of(&study("")).unwrap().head;
+        assert_eq!(s(&head, "etag"), Some("W/\"1\""));
+        assert_eq!(s(&head, "lastUpdated"), Some("2024-05-04T12:00:00Z"));
+        assert_eq!(s(&head, "subject"), Some("Patient/7"));
+    }
+
+    #[test]
+    fn text_is_written_up_to_one_read_unit_and_gzip_beyond() {
+        let frame = size(&of(&study("")).unwrap().head);
+        let fits = of(&study(&"x".repeat(READ_UNIT_BYTES - frame))).unwrap().head;
+        assert_eq!((size(&fits), fits["document"].is_s()), (READ_UNIT_BYTES, true));
+        let exceeds = of(&study(&"x".repeat(READ_UNIT_BYTES - frame + 1))).unwrap().head;
+        assert!(exceeds["document"].is_b());
+    }
+
+    #[test]
+    fn no_item_is_larger_than_dynamodb_takes() {
+        for bytes in [700_000, 710_000, 720_000, 730_000, 2_000_000] {
+            let Encoded { head, parts } = of(&study(&noise(bytes))).unwrap();
+            for item in parts.iter().chain([&head]) {
+                assert!(size(item) <= MAX_ITEM_BYTES, "{bytes}: {}", size(item));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_named_after_their_content_and_put_together_in_order() {
+        let json = study(&noise(2_000_000));
+        let Encoded { head, parts } = of(&json).unwrap();
+        let keys: Vec<_> = parts.iter().map(|part| s(part, "id").unwrap().to_owned()).collect();
+        assert!(keys.len() > 2 && keys[0].starts_with("a#") && keys[0].ends_with("#0"), "{keys:?}");
+        assert_eq!(part_keys(&head), keys);
+        let gzip: Vec<_> =
+            parts.iter().flat_map(|part| part["document"].as_b().unwrap().as_ref().to_vec()).collect();
+        assert_eq!(inflate(&gzip).unwrap(), json);
+        let Head::Split { parts: named, properties } = read(head).unwrap() else { panic!("not split") };
+        assert_eq!((named, properties.etag.as_str()), (keys, "W/\"1\""));
+    }
+
+    #[test]
+    fn another_content_has_parts_of_other_names() {
+        let keys = |json: &str| part_keys(&of(json).unwrap().head);
+        let (one, other) = (noise(2_000_000), noise(2_000_001));
+        assert!(keys(&study(&one)).iter().all(|key| !keys(&study(&other)).contains(key)));
+    }
+
+    #[test]
+    fn what_no_answer_can_carry_is_refused() {
+        assert!(matches!(of(&study(&noise(9_000_000))), Err(EncodeError::TooLarge(_))));
+        let huge = study(&"x".repeat(MAX_JSON_BYTES));
+        assert!(matches!(of(&huge), Err(EncodeError::Document(DocumentError::TooLarge))));
+    }
+
+    #[test]
+    fn a_document_of_another_id_is_refused() {
+        let other = encode(&SiteId::parse("4").unwrap(), &StudyId::parse("B").unwrap(), &study(""));
+        assert!(matches!(other, Err(EncodeError::Id)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_with_the_same_properties() {
+        let json = study(&"x".repeat(10_000));
+        let Head::Whole(read) = read(of(&json).unwrap().head).unwrap() else { panic!("split") };
+        assert_eq!(read.properties, Properties::of(&json).unwrap());
+        assert!(matches!(read.json, Json::Gzip(_)));
+    }
+}
