@@ -10,9 +10,9 @@ ARCH ?= x86_64
 EVENT ?= events/found.json
 # More options for sam, such as SAM_ARGS=--guided.
 SAM_ARGS ?=
-SAM := SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sam/bin/sam
+SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sam/bin/sam
 # How a container finds the machine it runs on, under Linux as under macOS.
-SAM_LOCAL_ARGS := --env-vars events/env.json --add-host host.docker.internal:host-gateway \
+SAM_LOCAL_ARGS := --env-vars local/env.json --add-host host.docker.internal:host-gateway \
 	--parameter-overrides Architecture=$(ARCH)
 BUILT := .aws-sam/build/template.yaml
 
@@ -39,11 +39,11 @@ build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64)
 
 .PHONY: invoke
 invoke: $(BUILT) ## Answer one event in Lambda's container (EVENT=events/….json)
-	tools/beside-local $(SAM) local invoke Function --event $(EVENT) $(SAM_LOCAL_ARGS) $(SAM_ARGS)
+	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local invoke Function --event $(EVENT) $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
 .PHONY: start-api
 start-api: $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000
-	tools/beside-local $(SAM) local start-api $(SAM_LOCAL_ARGS) $(SAM_ARGS)
+	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local start-api --warm-containers LAZY $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
 .PHONY: contract
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis

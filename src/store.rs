@@ -14,7 +14,7 @@ use crate::document::{self, DocumentError, Form, Head, Item, Json, StoredStudy, 
 use crate::target::{SiteId, Target};
 
 /// All calls that one read may need take this long at most, together.
-const READ: Duration = Duration::from_secs(5);
+pub const READ: Duration = Duration::from_secs(5);
 
 /// A sort key that no study has, since `#` is in no FHIR id.
 const NO_STUDY: &str = "#";

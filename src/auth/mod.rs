@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use thiserror::Error;
 
 pub use self::access::{Access, AllSites, ClaimPath, Denial, Principal, Reach, SmartScopes};
-pub use self::jwks::{KeySource, SourceError};
+pub use self::jwks::{FETCH_TIMEOUT, KeySource, SourceError};
 use self::jwks::{Keys, Renewal};
 pub use self::keys::Algorithms;
 use self::token::Unverified;

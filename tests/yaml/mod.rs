@@ -1,4 +1,4 @@
-//! YAML files of this repository as JSON values, CloudFormation's short tags in their long form.
+//! YAML files of this repository as JSON values, `CloudFormation`'s short tags in their long form.
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
