@@ -19,7 +19,7 @@ pub use refusal::Refusal;
 pub(crate) use refusal::{chain, is_read};
 pub use subset::Subset;
 
-use crate::document::{DocumentError, Json, StoredStudy, compress, inflate, inflated_len};
+use crate::document::{DocumentError, Json, StoredStudy, attribute, compress, inflate, inflated_len};
 use conditional::Precondition;
 
 /// The most bytes that Lambda takes as the answer to one invocation, counted on the JSON that carries the body.
@@ -71,7 +71,8 @@ impl Wish {
 /// The answer to a request whose study was found: 200, or 304 if the client has it.
 pub fn found(request: &Request, study: StoredStudy, wish: &Wish) -> Result<Response<Body>, Refusal> {
     let mut headers = HeaderMap::with_capacity(8);
-    let etag = HeaderValue::from_str(&study.properties.etag).map_err(|_| DocumentError::NotJson)?;
+    let etag = HeaderValue::from_str(&study.properties.etag);
+    let etag = etag.map_err(|_| DocumentError::AttributeType(attribute::ETAG))?;
     headers.insert(ETAG, etag);
     if let Some(date) = study.properties.last_updated.and_then(http_date) {
         headers.insert(LAST_MODIFIED, date);
@@ -110,11 +111,7 @@ fn represented(json: Json, wish: &Wish) -> Result<Body, Refusal> {
     let text = match json {
         Json::Gzip(gzip) if !wish.changes_the_text() => {
             if wish.coding.gzip {
-                return if gzip.len() <= MAX_GZIP_BYTES {
-                    Ok(Body::Binary(gzip))
-                } else {
-                    Err(DocumentError::TooLarge.into())
-                };
+                return compressed(gzip);
             }
             // Known before inflating, for documents that we wrote.
             if inflated_len(&gzip) > MAX_PAYLOAD_BYTES {
@@ -125,14 +122,8 @@ fn represented(json: Json, wish: &Wish) -> Result<Body, Refusal> {
         Json::Gzip(gzip) => shaped(inflate(&gzip)?, wish)?,
         Json::Text(text) => shaped(text, wish)?,
     };
-    let compressed = |text: &str| compress(text.as_bytes(), Compression::fast());
     if wish.coding.gzip && (text.len() >= COMPRESS_FROM_BYTES || !wish.coding.identity) {
-        let gzip = compressed(&text);
-        return if gzip.len() <= MAX_GZIP_BYTES {
-            Ok(Body::Binary(gzip))
-        } else {
-            Err(DocumentError::TooLarge.into())
-        };
+        return compressed(compress(text.as_bytes(), Compression::fast()));
     }
     if !wish.coding.identity {
         return Err(Refusal::NotAcceptable);
@@ -141,6 +132,11 @@ fn represented(json: Json, wish: &Wish) -> Result<Body, Refusal> {
         return Err(Refusal::CompressionRequired);
     }
     Ok(Body::Text(text))
+}
+
+/// gzip data as a body, if an answer can carry it.
+fn compressed(gzip: Vec<u8>) -> Result<Body, Refusal> {
+    if gzip.len() <= MAX_GZIP_BYTES { Ok(Body::Binary(gzip)) } else { Err(DocumentError::TooLarge.into()) }
 }
 
 fn shaped(text: String, wish: &Wish) -> Result<String, Refusal> {

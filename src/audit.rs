@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use lambda_http::http::header::CONTENT_ENCODING;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -20,12 +22,25 @@ use crate::target::Target;
 
 const AUDIT: &str = "imaging_study::audit";
 
-/// Sends this crate's events at `level` and above to standard output (`AWS_LAMBDA_LOG_LEVEL`'s words; INFO without
-/// one), and what a panic says.
+/// Sends the log to standard output, and what a panic says into it. `level` is `AWS_LAMBDA_LOG_LEVEL`.
+pub fn init(level: Option<&str>) {
+    subscriber(level, std::io::stdout).init();
+    std::panic::set_hook(Box::new(|panic| {
+        // Not the message: it may quote the text that a slice was cut from.
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, "panicked");
+    }));
+}
+
+/// What writes this crate's events at `level` (TRACE, DEBUG, INFO, WARN, ERROR, FATAL; INFO without one) and above as
+/// lines of JSON.
 ///
 /// The request's line is written at every level. Other crates are heard from WARN on only: what the SDK and the HTTP
 /// client say below that has headers and bodies in it.
-pub fn init(level: Option<&str>) {
+pub fn subscriber<W>(level: Option<&str>, writer: W) -> impl Subscriber
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = match level.map(str::to_ascii_uppercase).as_deref() {
         Some("FATAL") => LevelFilter::ERROR,
         Some(word) => word.parse().unwrap_or(LevelFilter::INFO),
@@ -39,13 +54,9 @@ pub fn init(level: Option<&str>) {
         .json()
         .flatten_event(true)
         .with_current_span(false)
-        .with_span_list(false);
-    tracing_subscriber::registry().with(lines).with(targets).init();
-    std::panic::set_hook(Box::new(|panic| {
-        // Not the message: it may quote the text that a slice was cut from.
-        let at = panic.location().map(ToString::to_string);
-        tracing::error!(at, "panicked");
-    }));
+        .with_span_list(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(lines).with(targets)
 }
 
 /// What is known of a request so far.

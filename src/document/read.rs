@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::date_time::{DateTime, Format};
 use flate2::bufread::GzDecoder;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -190,15 +190,10 @@ impl Properties {
     /// `ImagingStudy`.
     pub fn of(json: &str) -> Result<Self, DocumentError> {
         let outline = Outline::of(json)?;
-        let meta = outline.meta.unwrap_or_default();
-        let etag = match meta.version_id {
-            Some(version) if StudyId::parse(&version).is_ok() => format!("W/\"{version}\""),
-            _ => digest(json.as_bytes()),
-        };
         Ok(Self {
-            etag,
-            last_updated: meta.last_updated.as_deref().and_then(seconds),
-            subject: outline.subject.and_then(|subject| subject.reference).map(Cow::into_owned),
+            etag: outline.etag(json),
+            last_updated: outline.meta.last_updated.as_deref().and_then(seconds),
+            subject: outline.subject.reference.map(Cow::into_owned),
         })
     }
 }
@@ -224,10 +219,15 @@ pub(super) struct Outline<'a> {
     resource_type: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) meta: Option<OutlineMeta<'a>>,
-    #[serde(borrow)]
-    subject: Option<OutlineSubject<'a>>,
+    /// No member, or null: others' tables may hold nulls where FHIR has nothing.
+    #[serde(borrow, default, deserialize_with = "or_null")]
+    pub(super) meta: OutlineMeta<'a>,
+    #[serde(borrow, default, deserialize_with = "or_null")]
+    pub(super) subject: OutlineSubject<'a>,
+}
+
+fn or_null<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[derive(Default, Deserialize)]
@@ -239,10 +239,10 @@ pub(super) struct OutlineMeta<'a> {
     pub(super) last_updated: Option<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
-struct OutlineSubject<'a> {
+#[derive(Default, Deserialize)]
+pub(super) struct OutlineSubject<'a> {
     #[serde(borrow)]
-    reference: Option<Cow<'a, str>>,
+    pub(super) reference: Option<Cow<'a, str>>,
 }
 
 impl<'a> Outline<'a> {
@@ -250,6 +250,14 @@ impl<'a> Outline<'a> {
         let outline: Self = serde_json::from_str(json)
             .map_err(|fault| DocumentError::Json { line: fault.line(), column: fault.column() })?;
         if outline.resource_type == "ImagingStudy" { Ok(outline) } else { Err(DocumentError::ResourceType) }
+    }
+
+    /// The version where there is one (FHIR R4 http.html#versioning), else a digest of the whole document.
+    pub(super) fn etag(&self, json: &str) -> String {
+        match &self.meta.version_id {
+            Some(version) if StudyId::parse(version).is_ok() => format!("W/\"{version}\""),
+            _ => digest(json.as_bytes()),
+        }
     }
 }
 

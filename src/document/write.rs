@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::read::{Outline, Properties, hex};
+use super::read::{Outline, hex};
 use super::{DocumentError, Item, MAX_JSON_BYTES, attribute};
 use crate::answer::MAX_GZIP_BYTES;
 use crate::target::{SiteId, StudyId};
@@ -56,13 +56,12 @@ pub fn encode(site: &SiteId, id: &StudyId, json: &str) -> Result<Encoded, Encode
     }
     let key = id.lower_case().unwrap_or_else(|| id.clone());
     let mut head = keyed(site, key.as_str());
-    let properties = Properties::of(json)?;
-    head.insert(attribute::ETAG.to_owned(), AttributeValue::S(properties.etag));
-    if let Some(instant) = outline.meta.and_then(|meta| meta.last_updated) {
+    head.insert(attribute::ETAG.to_owned(), AttributeValue::S(outline.etag(json)));
+    if let Some(instant) = outline.meta.last_updated {
         head.insert(attribute::LAST_UPDATED.to_owned(), AttributeValue::S(instant.into_owned()));
     }
-    if let Some(subject) = properties.subject {
-        head.insert(attribute::SUBJECT.to_owned(), AttributeValue::S(subject));
+    if let Some(subject) = outline.subject.reference {
+        head.insert(attribute::SUBJECT.to_owned(), AttributeValue::S(subject.into_owned()));
     }
 
     let room = |limit: usize| limit.saturating_sub(size(&head) + attribute::DOCUMENT.len());
@@ -127,7 +126,7 @@ fn size(item: &Item) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Head, Json, inflate, read};
+    use super::super::{Head, Json, Properties, inflate, read};
     use super::*;
 
     fn of(json: &str) -> Result<Encoded, EncodeError> {

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "../local/support.rs"]
+mod audit;
+#[path = "../../local/support.rs"]
 mod support;
 
 use std::collections::HashMap;
@@ -473,6 +474,15 @@ mod a_stored_form {
             assert_eq!(response.status(), 500, "{name}");
             assert_eq!(body(&response), r#"{"message":"Internal Server Error","statusCode":500}"#, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_native_attributes_may_have_nulls_where_fhir_has_nothing() {
+        let site = Site::new().await;
+        let null = || AttributeValue::Null(true);
+        let attributes = [("resourceType", text("ImagingStudy")), ("meta", null()), ("subject", null())];
+        site.put_attributes("a", attributes).await;
+        assert_eq!(site.status(get("a")).await, 200);
     }
 
     #[tokio::test]
