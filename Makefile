@@ -59,7 +59,7 @@ deploy-local: $(BUILT) .venv/emulator/ready ## Deploy to an emulated AWS on this
 
 .PHONY: smoke
 smoke: ## Ask a deployed stack (API_URL=https://… TOKEN=… SITE=… STUDY=…)
-	cargo test --locked --test deployed -- --ignored
+	cargo test --locked --all-features --test deployed -- --ignored
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included
