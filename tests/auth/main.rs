@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
+mod secrets;
+mod server;
+mod sources;
 mod support;
 mod token;
 mod vectors;
