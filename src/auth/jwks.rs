@@ -15,7 +15,6 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http::Uri;
 use http::uri::Scheme;
@@ -367,8 +366,8 @@ impl Remote {
             }
             Self::Secret(client, arn) => {
                 let answer = client.get_secret_value().secret_id(arn).send().await;
-                let answer =
-                    answer.map_err(|error| FetchError::Secret(DisplayErrorContext(error).to_string()))?;
+                // Not DisplayErrorContext: it shows the raw answer, and the secret may be in it.
+                let answer = answer.map_err(|error| FetchError::Secret(chain(&error)))?;
                 let secret = match (&answer.secret_string, &answer.secret_binary) {
                     (Some(text), _) => text.as_bytes(),
                     (None, Some(binary)) => binary.as_ref(),
