@@ -61,7 +61,10 @@ fn deployed_with_defaults() -> HashMap<String, String> {
             default => panic!("{parameter}: {default:?}"),
         }
     };
-    variables(&template).into_iter().map(|(name, reference)| (name.clone(), value(&name, &reference))).collect()
+    variables(&template)
+        .into_iter()
+        .map(|(name, reference)| (name.clone(), value(&name, &reference)))
+        .collect()
 }
 
 fn variables(template: &Value) -> BTreeMap<String, Value> {

@@ -1,7 +1,5 @@
 //! Keys out of Secrets Manager, through its SDK, from a server on this machine that speaks its protocol.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use imaging_study::auth::{KeySource, Verifier};
@@ -22,18 +20,9 @@ struct Secrets {
 impl Secrets {
     async fn new(secret: Value, algorithms: &str) -> Self {
         let server = Server::start().await;
-        let aws = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(server.url(""))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "id", "key", None, None, "test",
-            )))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
         let clock = Clock::at(now());
         let settings = settings(KeySource::secret(ARN).unwrap(), algorithms);
-        let verifier = Verifier::with_clock(settings, &aws, clock.reading()).unwrap();
+        let verifier = Verifier::with_clock(settings, &aws_at(&server), clock.reading()).unwrap();
         let secrets = Self { server, clock, verifier };
         secrets.hold(&secret);
         secrets
