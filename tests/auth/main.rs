@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod properties;
 mod secrets;
 mod server;
 mod sources;
