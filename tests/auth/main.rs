@@ -9,5 +9,6 @@ mod secrets;
 mod server;
 mod sources;
 mod support;
+mod tls;
 mod token;
 mod vectors;
