@@ -1,3 +1,5 @@
 //! Serves FHIR R4 `ImagingStudy` resources out of DynamoDB: one AWS Lambda function behind API Gateway.
 
+#[cfg(feature = "cli")]
+pub mod r4;
 pub mod target;
