@@ -2,4 +2,6 @@
 
 #[cfg(feature = "cli")]
 pub mod r4;
+#[cfg(feature = "cli")]
+pub mod source;
 pub mod target;
