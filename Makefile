@@ -1,0 +1,84 @@
+# CI runs these same targets (.ci/run), so none of them rots. `make help` lists them.
+
+SHELL := bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Processor that the function is built for: x86_64 or arm64.
+ARCH ?= x86_64
+EVENT ?= events/found.json
+# More options for sam, such as SAM_ARGS=--guided.
+SAM_ARGS ?=
+SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sam/bin/sam
+# How a container finds the machine it runs on, under Linux as under macOS.
+SAM_LOCAL_ARGS := --env-vars local/env.json --add-host host.docker.internal:host-gateway \
+	--parameter-overrides Architecture=$(ARCH)
+BUILT := .aws-sam/build/template.yaml
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
+	cargo run --quiet --locked --example local --features cli
+
+.PHONY: test
+test: ## Run all tests; they need no service, no account and no container
+	cargo test --locked --all-features
+
+.PHONY: lint
+lint: .venv/sam/ready .venv/checkov/ready ## Check the template with sam, cfn-lint and checkov
+	$(SAM) validate --lint
+	.venv/sam/bin/cfn-lint --include-checks I -- template.yaml
+	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
+
+.PHONY: build
+build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64)
+
+.PHONY: invoke
+invoke: $(BUILT) ## Answer one event in Lambda's container (EVENT=events/….json)
+	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local invoke Function --event $(EVENT) $(SAM_LOCAL_ARGS) $(SAM_ARGS)
+
+.PHONY: start-api
+start-api: $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000
+	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local start-api --warm-containers LAZY $(SAM_LOCAL_ARGS) $(SAM_ARGS)
+
+.PHONY: contract
+contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
+	tools/beside-local tools/contract
+
+.PHONY: deploy
+deploy: $(BUILT) ## Deploy to AWS; the first time with SAM_ARGS=--guided
+	$(SAM) deploy $(SAM_ARGS)
+
+.PHONY: deploy-local
+deploy-local: $(BUILT) .venv/emulator/ready ## Deploy to an emulated AWS on this machine, read a study through it, delete it
+	tools/deploy-local
+
+.PHONY: smoke
+smoke: ## Ask a deployed stack (API_URL=https://… TOKEN=… SITE=… STUDY=…)
+	cargo test --locked --test deployed -- --ignored
+
+.PHONY: clean
+clean: ## Remove everything that was built, the tools' environments included
+	cargo clean
+	rm -rf .aws-sam .venv
+
+$(BUILT): template.yaml Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs') \
+		.aws-sam/architecture-$(ARCH) .venv/sam/ready .venv/lambda/ready
+	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+	touch $@
+
+# Newer than the build only when the architecture is another than last time.
+.aws-sam/architecture-$(ARCH):
+	mkdir -p .aws-sam
+	rm -f .aws-sam/architecture-*
+	touch $@
+
+.PRECIOUS: .venv/%/ready
+.venv/%/ready: tools/requirements/%.txt
+	$(PYTHON) -m venv --clear .venv/$*
+	.venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@

@@ -1,0 +1,36 @@
+//! What `make bench` compares a warm read with: a bare `GetItem` through the same SDK, configured the same, with no
+//! token, no audit line and no header.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use imaging_study::aws;
+use imaging_study::config::{Environment as _, Process};
+use lambda_http::{Body, Error, Request, RequestExt as _, Response, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let roots = Process.var("AWS_CA_BUNDLE").map(|path| aws::ca_bundle(path.as_ref())).transpose()?;
+    let client = Client::new(&aws::sdk_config(roots).await);
+    let table = Process.var("TABLE_NAME").ok_or("TABLE_NAME is required")?;
+    let (client, table) = (&client, table.as_str());
+    run(service_fn(move |request: Request| async move {
+        let parameters = request.path_parameters();
+        let key = |name| AttributeValue::S(parameters.first(name).unwrap_or_default().to_owned());
+        let item = client
+            .get_item()
+            .table_name(table)
+            .key("siteId", key("siteId"))
+            .key("id", key("id"))
+            .send()
+            .await?
+            .item
+            .ok_or("no such study")?;
+        let body = match item.into_iter().find(|(name, _)| name == "document") {
+            Some((_, AttributeValue::B(gzip))) => Body::Binary(gzip.into_inner()),
+            Some((_, AttributeValue::S(text))) => Body::Text(text),
+            _ => return Err(Error::from("no document")),
+        };
+        Ok(Response::new(body))
+    }))
+    .await
+}

@@ -1,0 +1,145 @@
+//! A Runtime API for the real `bootstrap`: it hands out events, takes the answers, and keeps what the function logs.
+
+#![allow(dead_code, reason = "each of its users needs another part of it")]
+#![allow(clippy::expect_used, reason = "a fault here is a fault of the repository, and stops a test")]
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::routing::{get, post};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+
+/// An answer or a log line that does not come within this time does not come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running function.
+pub(crate) struct Function {
+    /// The process.
+    pub(crate) process: Child,
+    events: mpsc::Sender<Value>,
+    answers: mpsc::Receiver<Result<Bytes, Bytes>>,
+    lines: mpsc::Receiver<String>,
+}
+
+struct RuntimeApi {
+    events: Mutex<mpsc::Receiver<Value>>,
+    answers: mpsc::Sender<Result<Bytes, Bytes>>,
+}
+
+impl Function {
+    /// Starts `binary` as Lambda would, with nothing in its environment but `environment` and what Lambda sets.
+    pub(crate) async fn start(binary: &str, environment: &HashMap<String, String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound listener");
+        let (events, next) = mpsc::channel(1);
+        let (taken, answers) = mpsc::channel(1);
+        let api = Arc::new(RuntimeApi { events: Mutex::new(next), answers: taken });
+        let routes = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next_event))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(api);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let mut process = Command::new(binary)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_FUNCTION_NAME", "imaging-study"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                ("AWS_REGION", "eu-central-1"),
+                ("AWS_ACCESS_KEY_ID", "local"),
+                ("AWS_SECRET_ACCESS_KEY", "local"),
+            ])
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .envs(environment)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let output = process.stdout.take().expect("a piped output");
+        let (written, lines) = mpsc::channel(1024);
+        tokio::spawn(async move {
+            let mut output = BufReader::new(output).lines();
+            while let Ok(Some(line)) = output.next_line().await {
+                if written.send(line).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Self { process, events, answers, lines }
+    }
+
+    /// Hands the function an event: the response that it gives, or the error that it reports.
+    pub(crate) async fn invoke(&mut self, event: Value) -> Result<Value, Value> {
+        let json = |bytes: Bytes| serde_json::from_slice(&bytes).expect("the function sends JSON");
+        self.payload(event).await.map(json).map_err(json)
+    }
+
+    /// As [`Function::invoke`], with the answer's bytes as Lambda counts them.
+    pub(crate) async fn payload(&mut self, event: Value) -> Result<Bytes, Bytes> {
+        self.events.send(event).await.expect("the Runtime API runs");
+        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
+        answer.expect("the function answers in time").expect("the Runtime API runs")
+    }
+
+    /// The next line of the log; `None` once the function has ended.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        tokio::time::timeout(PATIENCE, self.lines.recv()).await.expect("the function logs in time")
+    }
+
+    /// The next line of the log that a request left.
+    pub(crate) async fn audit_line(&mut self) -> Value {
+        loop {
+            let line = self.line().await.expect("the function runs");
+            let line: Value = serde_json::from_str(&line).expect("every line is JSON");
+            if line["target"] == "imaging_study::audit" {
+                return line;
+            }
+        }
+    }
+}
+
+async fn next_event(State(api): State<Arc<RuntimeApi>>) -> (HeaderMap, String) {
+    let Some(event) = api.events.lock().await.recv().await else { std::future::pending().await };
+    let headers = [
+        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        ("lambda-runtime-deadline-ms", "9999999999999"),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:eu-central-1:123456789012:function:imaging-study",
+        ),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
+        ),
+    ];
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| (name.parse().expect("a header name"), HeaderValue::from_static(value)));
+    (headers.collect(), event.to_string())
+}
+
+async fn response(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
+    taken(&api, Ok(body)).await
+}
+
+async fn error(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
+    taken(&api, Err(body)).await
+}
+
+async fn taken(api: &RuntimeApi, answer: Result<Bytes, Bytes>) -> StatusCode {
+    api.answers.send(answer).await.expect("somebody waits for the answer");
+    StatusCode::ACCEPTED
+}

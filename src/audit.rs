@@ -1,0 +1,179 @@
+//! The log, and in it the one line that every request leaves behind.
+//!
+//! Lines are flat JSON on standard output. The request's line has the target `imaging_study::audit`; fields that a
+//! request never came to know are left out of it. No line holds a token, a claim but `iss` and `sub`, or anything of
+//! a document.
+
+use std::time::{Duration, Instant};
+
+use lambda_http::http::header::CONTENT_ENCODING;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt, Response};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::auth::Principal;
+use crate::document::Form;
+use crate::target::Target;
+
+const AUDIT: &str = "imaging_study::audit";
+
+/// Sends the log to standard output, and what a panic says into it. `level` is `AWS_LAMBDA_LOG_LEVEL`.
+pub fn init(level: Option<&str>) {
+    subscriber(level, std::io::stdout).init();
+    std::panic::set_hook(Box::new(|panic| {
+        // Not the message: it may quote the text that a slice was cut from.
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, "panicked");
+    }));
+}
+
+/// What writes this crate's events at `level` (TRACE, DEBUG, INFO, WARN, ERROR, FATAL; INFO without one) and above as
+/// lines of JSON.
+///
+/// The request's line is written at every level. Other crates are heard from WARN on only: what the SDK and the HTTP
+/// client say below that has headers and bodies in it.
+pub fn subscriber<W>(level: Option<&str>, writer: W) -> impl Subscriber
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let level = match level.map(str::to_ascii_uppercase).as_deref() {
+        Some("FATAL") => LevelFilter::ERROR,
+        Some(word) => word.parse().unwrap_or(LevelFilter::INFO),
+        None => LevelFilter::INFO,
+    };
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("imaging_study", level)
+        .with_target(AUDIT, LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(lines).with(targets)
+}
+
+/// What is known of a request so far.
+#[derive(Debug)]
+pub struct Audit {
+    cold_start: bool,
+    started: Instant,
+    issuer: Option<String>,
+    subject: Option<String>,
+    target: Option<Target>,
+    form: Option<Form>,
+    read_units: Option<f64>,
+    auth: Option<Duration>,
+    store: Option<Duration>,
+}
+
+impl Audit {
+    /// Starts the clock of a request.
+    #[must_use]
+    pub fn begin(cold_start: bool) -> Self {
+        Self {
+            cold_start,
+            started: Instant::now(),
+            issuer: None,
+            subject: None,
+            target: None,
+            form: None,
+            read_units: None,
+            auth: None,
+            store: None,
+        }
+    }
+
+    /// Notes the time that it took to judge the token.
+    pub fn judged(&mut self, since: Instant) {
+        self.auth = Some(since.elapsed());
+    }
+
+    /// Notes who asks.
+    pub fn principal(&mut self, principal: &Principal) {
+        self.issuer = principal.issuer().map(str::to_owned);
+        self.subject = principal.subject().map(str::to_owned);
+    }
+
+    /// Notes what is asked for.
+    pub fn target(&mut self, target: &Target) {
+        self.target = Some(target.clone());
+    }
+
+    /// Notes what reading cost.
+    pub fn read(&mut self, since: Instant, read_units: f64) {
+        self.store = Some(since.elapsed());
+        self.read_units = Some(read_units);
+    }
+
+    /// Notes the form in which the study was found.
+    pub fn form(&mut self, form: Form) {
+        self.form = Some(form);
+    }
+
+    /// Writes the line: at INFO, and at ERROR where the fault is on this side.
+    pub fn end(self, request: &Request, response: &Response<Body>, reason: &str, cause: Option<&str>) {
+        let status = response.status().as_u16();
+        let lambda = request.lambda_context_ref();
+        let site = self.target.as_ref().map(|target| target.site.as_str());
+        let study = self.target.as_ref().map(|target| target.study.as_str());
+        let encoding = response.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: AUDIT,
+                    requestId = lambda.map(|context| context.request_id.as_str()),
+                    gatewayRequestId = gateway_request_id(request),
+                    traceId = lambda.and_then(|context| context.xray_trace_id.as_deref()),
+                    issuer = self.issuer.as_deref(),
+                    subject = self.subject.as_deref(),
+                    site,
+                    study,
+                    method = request.method().as_str(),
+                    status,
+                    reason,
+                    cause,
+                    form = self.form.map(Form::word),
+                    encoding,
+                    bytes = body_len(response.body()),
+                    readUnits = self.read_units,
+                    coldStart = self.cold_start,
+                    authMs = self.auth.map(milliseconds),
+                    storeMs = self.store.map(milliseconds),
+                    totalMs = milliseconds(self.started.elapsed()),
+                    "request"
+                )
+            };
+        }
+        if status >= 500 { line!(error) } else { line!(info) }
+    }
+}
+
+/// The id that API Gateway gave the request.
+pub(crate) fn gateway_request_id(request: &Request) -> Option<&str> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.request_id.as_deref(),
+        RequestContext::ApiGatewayV2(context) => context.request_id.as_deref(),
+        _ => None,
+    }
+}
+
+/// The body's bytes as the client gets them, before base64.
+fn body_len(body: &Body) -> u64 {
+    match body {
+        Body::Text(text) => text.len() as u64,
+        Body::Binary(bytes) => bytes.len() as u64,
+        _ => 0,
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

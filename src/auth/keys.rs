@@ -1,0 +1,360 @@
+//! The keys that tokens are verified with: importing them out of a JWK Set, and choosing one for a token.
+
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::json;
+
+/// More keys than any provider publishes; a set beyond it is refused before the work of importing it.
+const MAX_KEYS: usize = 100;
+
+/// Key material comes from a source that is trusted, and some of them pad it: only tokens are held to the letter.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The signature algorithms that tokens may use, in the order in which they were configured (RFC 8725 §3.1: an
+/// allow-list, never the token's own choice).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Algorithms(Vec<Algorithm>);
+
+impl Algorithms {
+    /// Takes a list of names of RFC 7518 §3.1 or RFC 8037 §3.1, separated by commas, each at most once.
+    #[must_use]
+    pub fn parse(list: &str) -> Option<Self> {
+        let mut algorithms = Vec::new();
+        for name in list.split(',') {
+            let algorithm = name.trim().parse().ok()?;
+            if algorithms.contains(&algorithm) {
+                return None;
+            }
+            algorithms.push(algorithm);
+        }
+        Some(Self(algorithms))
+    }
+
+    /// Whether an HMAC algorithm is among them.
+    #[must_use]
+    pub fn contain_hmac(&self) -> bool {
+        self.first_of(AlgorithmFamily::Hmac).is_some()
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<Algorithm> {
+        name.parse().ok().filter(|algorithm| self.0.contains(algorithm))
+    }
+
+    fn first_of(&self, family: AlgorithmFamily) -> Option<Algorithm> {
+        self.0.iter().copied().find(|algorithm| algorithm.family() == family)
+    }
+}
+
+/// Where a set came from, which decides what may be in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Published by the issuer for everyone to read: a symmetric key in it is no secret.
+    Public,
+    /// From this service's own configuration or secret.
+    Private,
+}
+
+/// The keys of one JWK Set that verify tokens here.
+#[derive(Debug)]
+pub(super) struct KeySet(Vec<Key>);
+
+/// A key, bound to the one algorithm that it verifies (RFC 8725 §3.1).
+#[derive(Debug)]
+pub(super) struct Key {
+    name: Name,
+    algorithm: Algorithm,
+    material: DecodingKey,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    /// The JWK's `kid`.
+    Kid(String),
+    /// A JWK without `kid`: for tokens without one.
+    None,
+    /// A bare secret, which has no way to carry a `kid`: for any token.
+    Any,
+}
+
+/// Why no key set could be made of what a source delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum SetError {
+    #[error("no JWK Set (RFC 7517 §5)")]
+    Malformed,
+    #[error("a JWK Set of more than {MAX_KEYS} keys")]
+    TooMany,
+    #[error("no key that verifies signatures of the configured algorithms")]
+    NoneFits,
+    #[error("neither a JWK Set, nor a JWK, nor a bare HMAC secret")]
+    NoSecret,
+}
+
+/// Why no key of a set is the one for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// No key has the token's `kid`; a newer set may have it.
+    Unknown,
+    /// The key of that name verifies another algorithm.
+    OtherAlgorithm,
+    /// More than one key would do.
+    Ambiguous,
+}
+
+/// The key chosen for a token.
+#[derive(Debug)]
+pub(super) struct Choice<'a> {
+    key: &'a Key,
+    /// Whether the token named it. One that was not named may have been replaced by another meanwhile.
+    pub(super) named: bool,
+}
+
+impl Choice<'_> {
+    /// Whether `signature` (base64url) signs `message`. What the library takes for an unusable key or signature is no
+    /// signature.
+    pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
+        let Key { algorithm, material, .. } = self.key;
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), material, *algorithm).unwrap_or(false)
+    }
+}
+
+#[derive(Deserialize)]
+struct RawSet<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+impl KeySet {
+    /// Imports a JWK Set. Keys are taken one by one, and those that do not fit are skipped (RFC 7517 §5) and counted
+    /// in the log; a set of which nothing is left is an error.
+    pub(super) fn from_jwks(text: &[u8], algorithms: &Algorithms, origin: Origin) -> Result<Self, SetError> {
+        let RawSet { keys } = serde_json::from_slice(text).map_err(|_| SetError::Malformed)?;
+        if keys.len() > MAX_KEYS {
+            return Err(SetError::TooMany);
+        }
+        Self::of(keys.iter().map(|key| Key::from_jwk(key.get().as_bytes(), algorithms, origin)))
+    }
+
+    /// Reads a secret: a JWK Set, one JWK, or a bare HMAC secret.
+    ///
+    /// What begins with `{` is JSON and has to be one of the first two: Secrets Manager's console stores pairs of
+    /// names and values as such an object, and its text is not what tokens are signed with. PEM is refused, because
+    /// a public key in the place of an HMAC secret is known to everyone (CVE-2015-9235 and its kin). One line end
+    /// after a bare secret is not part of it: editors and `echo` leave it behind.
+    pub(super) fn from_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, SetError> {
+        let start = secret.trim_ascii_start();
+        if start.starts_with(b"{") {
+            let object = json::object(secret).ok_or(SetError::NoSecret)?;
+            return match (object.get("keys"), object.get("kty")) {
+                (Some(_), _) => Self::from_jwks(secret, algorithms, Origin::Private),
+                (None, Some(_)) => {
+                    Self::of(std::iter::once(Key::from_jwk(secret, algorithms, Origin::Private)))
+                }
+                (None, None) => Err(SetError::NoSecret),
+            };
+        }
+        if start.starts_with(b"-----BEGIN") {
+            return Err(SetError::NoSecret);
+        }
+        let bare = secret.strip_suffix(b"\n").map_or(secret, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        Self::of(std::iter::once(Key::from_bare_secret(bare, algorithms)))
+    }
+
+    fn of(imported: impl Iterator<Item = Result<Key, Odd>>) -> Result<Self, SetError> {
+        let mut keys = Vec::new();
+        let mut odd = Vec::new();
+        for key in imported {
+            match key {
+                Ok(key) => keys.push(key),
+                Err(reason) => odd.push(reason.to_string()),
+            }
+        }
+        if !odd.is_empty() {
+            tracing::warn!(
+                skipped = odd.len(),
+                used = keys.len(),
+                reasons = odd.join(", "),
+                "keys were skipped"
+            );
+        }
+        if keys.is_empty() { Err(SetError::NoneFits) } else { Ok(Self(keys)) }
+    }
+
+    /// The one key for a token with this algorithm and `kid`. With a `kid` it is the key of that name; without, the
+    /// only one of that algorithm. Two that would do are refused: nothing says which of them the issuer meant.
+    pub(super) fn choose(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<Choice<'_>, NoKey> {
+        let answers = |key: &&Key| match (&key.name, kid) {
+            (Name::Kid(name), Some(kid)) => name == kid,
+            (Name::None, Some(_)) => false,
+            (_, None) | (Name::Any, _) => true,
+        };
+        let mut fitting = self.0.iter().filter(answers).filter(|key| key.algorithm == algorithm);
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Ok(Choice { key, named: kid.is_some() && key.name != Name::Any }),
+            (Some(_), Some(_)) => Err(NoKey::Ambiguous),
+            (None, _) if kid.is_some() && self.0.iter().any(|key| answers(&key)) => {
+                Err(NoKey::OtherAlgorithm)
+            }
+            (None, _) => Err(NoKey::Unknown),
+        }
+    }
+}
+
+/// Why a key is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+enum Odd {
+    #[error("malformed")]
+    Malformed,
+    #[error("unsupported_kty")]
+    Type,
+    #[error("unsupported_crv")]
+    Curve,
+    #[error("use_not_sig")]
+    Use,
+    #[error("key_ops_without_verify")]
+    Operations,
+    #[error("alg_not_allowed")]
+    Algorithm,
+    #[error("alg_does_not_fit_key")]
+    AlgorithmMismatch,
+    #[error("private_key")]
+    PrivateKey,
+    #[error("symmetric_key_in_public_set")]
+    PublicSecret,
+    #[error("size_refused")]
+    Size,
+}
+
+impl Key {
+    fn from_jwk(text: &[u8], algorithms: &Algorithms, origin: Origin) -> Result<Self, Odd> {
+        let jwk = json::object(text).ok_or(Odd::Malformed)?;
+        if member(&jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+            return Err(Odd::Use);
+        }
+        match jwk.get("key_ops") {
+            None => {}
+            Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => {}
+            Some(_) => return Err(Odd::Operations),
+        }
+        let name = member(&jwk, "kid")?.map_or(Name::None, |kid| Name::Kid(kid.to_owned()));
+        let family = match required(&jwk, "kty")? {
+            "RSA" => AlgorithmFamily::Rsa,
+            "EC" => AlgorithmFamily::Ec,
+            "OKP" => AlgorithmFamily::Ed,
+            "oct" => AlgorithmFamily::Hmac,
+            _ => return Err(Odd::Type),
+        };
+        if family != AlgorithmFamily::Hmac && jwk.get("d").is_some() {
+            return Err(Odd::PrivateKey);
+        }
+        // A curve belongs to one algorithm (RFC 7518 §3.4, RFC 8037 §3.1); an RSA or symmetric key to the first
+        // configured one of its family.
+        let by_kind = match family {
+            AlgorithmFamily::Ec => match required(&jwk, "crv")? {
+                "P-256" => Some(Algorithm::ES256),
+                "P-384" => Some(Algorithm::ES384),
+                _ => return Err(Odd::Curve),
+            },
+            AlgorithmFamily::Ed => match required(&jwk, "crv")? {
+                "Ed25519" => Some(Algorithm::EdDSA),
+                _ => return Err(Odd::Curve),
+            },
+            AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => None,
+        };
+        let algorithm = match member(&jwk, "alg")? {
+            Some(alg) => algorithms.named(alg),
+            None => by_kind.or_else(|| algorithms.first_of(family)).filter(|one| algorithms.0.contains(one)),
+        }
+        .ok_or(Odd::Algorithm)?;
+        if algorithm.family() != family || by_kind.is_some_and(|only| only != algorithm) {
+            return Err(Odd::AlgorithmMismatch);
+        }
+        let material = match family {
+            AlgorithmFamily::Rsa => rsa(&jwk)?,
+            AlgorithmFamily::Ec => ec(&jwk, algorithm)?,
+            AlgorithmFamily::Ed => ed(&jwk)?,
+            AlgorithmFamily::Hmac if origin == Origin::Public => return Err(Odd::PublicSecret),
+            AlgorithmFamily::Hmac => hmac(&octets(&jwk, "k")?, algorithm)?,
+        };
+        Ok(Self { name, algorithm, material })
+    }
+
+    fn from_bare_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, Odd> {
+        let algorithm = algorithms.first_of(AlgorithmFamily::Hmac).ok_or(Odd::Algorithm)?;
+        Ok(Self { name: Name::Any, algorithm, material: hmac(secret, algorithm)? })
+    }
+}
+
+/// A member that is text if it is there.
+fn member<'a>(jwk: &'a Value, name: &str) -> Result<Option<&'a str>, Odd> {
+    jwk.get(name).map(|value| value.as_str().ok_or(Odd::Malformed)).transpose()
+}
+
+fn required<'a>(jwk: &'a Value, name: &str) -> Result<&'a str, Odd> {
+    member(jwk, name)?.ok_or(Odd::Malformed)
+}
+
+fn octets(jwk: &Value, name: &str) -> Result<Vec<u8>, Odd> {
+    BASE64URL.decode(required(jwk, name)?).map_err(|_| Odd::Malformed)
+}
+
+/// A number without the leading zero octets that RFC 7518 §2 forbids and some providers write all the same.
+fn integer(jwk: &Value, name: &str) -> Result<Vec<u8>, Odd> {
+    let octets = octets(jwk, name)?;
+    let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
+    Ok(octets.get(zeros..).unwrap_or_default().to_vec())
+}
+
+/// 2048 bits at least (RFC 7518 §3.3); 8192 at most, and an exponent of at most 32 bits, as verifying costs in
+/// proportion. An even number can be neither; an exponent of 1 makes every message its own signature.
+fn rsa(jwk: &Value) -> Result<DecodingKey, Odd> {
+    let (modulus, exponent) = (integer(jwk, "n")?, integer(jwk, "e")?);
+    let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    let bits =
+        |number: &[u8]| number.len() * 8 - number.first().map_or(0, |first| first.leading_zeros() as usize);
+    if !odd(&modulus) || !odd(&exponent) {
+        return Err(Odd::Malformed);
+    }
+    if !(2048..=8192).contains(&bits(&modulus)) || !(2..=32).contains(&bits(&exponent)) {
+        return Err(Odd::Size);
+    }
+    Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+}
+
+/// Coordinates have the full size of the curve's field (RFC 7518 §6.2.1.2). That they name a point of the curve is
+/// checked whenever the key is used: with one that does not, no signature verifies.
+fn ec(jwk: &Value, algorithm: Algorithm) -> Result<DecodingKey, Odd> {
+    let size = if algorithm == Algorithm::ES384 { 48 } else { 32 };
+    let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
+    if x.len() != size || y.len() != size {
+        return Err(Odd::Size);
+    }
+    // An uncompressed point (SEC 1 §2.3.3), which is what the library wants under this name.
+    Ok(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
+}
+
+fn ed(jwk: &Value) -> Result<DecodingKey, Odd> {
+    let x = octets(jwk, "x")?;
+    if x.len() == 32 { Ok(DecodingKey::from_ed_der(&x)) } else { Err(Odd::Size) }
+}
+
+/// At least as long as the hash (RFC 7518 §3.2).
+fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, Odd> {
+    let hash = match algorithm {
+        Algorithm::HS512 => 64,
+        Algorithm::HS384 => 48,
+        _ => 32,
+    };
+    if secret.len() < hash { Err(Odd::Size) } else { Ok(DecodingKey::from_secret(secret)) }
+}

@@ -1,0 +1,522 @@
+//! The environment, read once at start. What is doubtful stops the start, with the variable's name and what it takes.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::auth::{Access, Algorithms, AllSites, ClaimPath, KeySource, Settings, SmartScopes};
+
+const TABLE_NAME: &str = "TABLE_NAME";
+const JWT_ISSUER: &str = "JWT_ISSUER";
+const JWT_AUDIENCE: &str = "JWT_AUDIENCE";
+const JWT_JWKS_URL: &str = "JWT_JWKS_URL";
+const JWT_JWKS_SECRET_ARN: &str = "JWT_JWKS_SECRET_ARN";
+const JWT_JWKS: &str = "JWT_JWKS";
+const JWT_ALGORITHMS: &str = "JWT_ALGORITHMS";
+const JWT_LEEWAY_SECONDS: &str = "JWT_LEEWAY_SECONDS";
+const SITE_CLAIM: &str = "SITE_CLAIM";
+const ALL_SITES: &str = "ALL_SITES";
+const SMART_SCOPES: &str = "SMART_SCOPES";
+const CONSISTENT_READ: &str = "CONSISTENT_READ";
+const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// Everything that the service is told from outside.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE_NAME`: the table's name or ARN.
+    pub table_name: String,
+    /// `CONSISTENT_READ`: whether reads are strongly consistent.
+    pub consistent_read: bool,
+    /// What tokens are held to.
+    pub auth: Settings,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`: where DynamoDB answers, if not at its usual place.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_CA_BUNDLE`: a PEM file of the roots to trust in place of Amazon's.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// Where variables are looked up.
+pub trait Environment {
+    /// The variable's value, if it is set.
+    fn var(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Process;
+
+impl Environment for Process {
+    /// Bytes that are no UTF-8 become U+FFFD, which no variable takes.
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+}
+
+impl<K, V, S> Environment for HashMap<K, V, S>
+where
+    K: Borrow<str> + Eq + Hash,
+    V: AsRef<str>,
+    S: BuildHasher,
+{
+    fn var(&self, name: &str) -> Option<String> {
+        self.get(name).map(|value| value.as_ref().to_owned())
+    }
+}
+
+/// A variable that cannot be used. The message says what it takes, and never what it held: it may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{variable}: {problem}")]
+pub struct Error {
+    variable: &'static str,
+    problem: String,
+}
+
+impl Error {
+    fn new(variable: &'static str, problem: impl Into<String>) -> Self {
+        Self { variable, problem: problem.into() }
+    }
+
+    fn takes(variable: &'static str, what: impl std::fmt::Display) -> Self {
+        Self::new(variable, format!("takes {what}"))
+    }
+}
+
+impl Config {
+    /// Reads the configuration. An empty variable is as good as none.
+    pub fn from_env(env: &impl Environment) -> Result<Self, Error> {
+        Ok(Self {
+            table_name: table_name(env)?,
+            consistent_read: flag(env, CONSISTENT_READ)?,
+            auth: settings(env)?,
+            dynamodb_endpoint: dynamodb_endpoint(env)?,
+            ca_bundle: text(env, CA_BUNDLE)?.map(PathBuf::from),
+        })
+    }
+}
+
+fn settings(env: &impl Environment) -> Result<Settings, Error> {
+    let issuer = issuer(env)?;
+    let algorithms = algorithms(env)?;
+    Ok(Settings {
+        keys: key_source(env, issuer.as_deref(), &algorithms)?,
+        issuer,
+        audiences: audiences(env)?,
+        algorithms,
+        leeway: leeway(env)?,
+        access: access(env)?,
+    })
+}
+
+/// The variable's text, if there is any.
+fn text(env: &impl Environment, variable: &'static str) -> Result<Option<String>, Error> {
+    match env.var(variable) {
+        Some(value) if value.contains('\u{fffd}') => Err(Error::takes(variable, "UTF-8 text")),
+        value => Ok(value.filter(|value| !value.is_empty())),
+    }
+}
+
+fn required(env: &impl Environment, variable: &'static str, what: &str) -> Result<String, Error> {
+    text(env, variable)?.ok_or_else(|| Error::new(variable, format!("is required: {what}")))
+}
+
+fn table_name(env: &impl Environment) -> Result<String, Error> {
+    const TAKES: &str = "the name of a DynamoDB table (3 to 255 letters, digits, '_', '-', '.') or its ARN";
+    let given = required(env, TABLE_NAME, TAKES)?;
+    let name = if given.starts_with("arn:") {
+        match given.splitn(6, ':').collect::<Vec<_>>()[..] {
+            ["arn", _, "dynamodb", region, account, resource]
+                if !region.is_empty() && !account.is_empty() =>
+            {
+                resource.strip_prefix("table/")
+            }
+            _ => None,
+        }
+    } else {
+        Some(given.as_str())
+    };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+    match name {
+        Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => Ok(given),
+        _ => Err(Error::takes(TABLE_NAME, TAKES)),
+    }
+}
+
+/// `None` for `*`.
+fn issuer(env: &impl Environment) -> Result<Option<String>, Error> {
+    const TAKES: &str = "the exact iss of the tokens, or * to leave it unchecked";
+    let issuer = required(env, JWT_ISSUER, TAKES)?;
+    if issuer == "*" {
+        return Ok(None);
+    }
+    if issuer.contains(is_blank) { Err(Error::takes(JWT_ISSUER, TAKES)) } else { Ok(Some(issuer)) }
+}
+
+/// `None` for `*`.
+fn audiences(env: &impl Environment) -> Result<Option<Vec<String>>, Error> {
+    const TAKES: &str = "one or more audiences of which a token must name one, separated by commas, or * to leave it \
+                         unchecked";
+    let list = required(env, JWT_AUDIENCE, TAKES)?;
+    if list == "*" {
+        return Ok(None);
+    }
+    let audiences: Vec<String> = list.split(',').map(|one| one.trim().to_owned()).collect();
+    if audiences.iter().any(|one| one.is_empty() || one == "*" || one.contains(is_blank)) {
+        return Err(Error::takes(JWT_AUDIENCE, TAKES));
+    }
+    Ok(Some(audiences))
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+fn algorithms(env: &impl Environment) -> Result<Algorithms, Error> {
+    let list = text(env, JWT_ALGORITHMS)?;
+    Algorithms::parse(list.as_deref().unwrap_or("RS256,PS256,ES256,ES384,EdDSA")).ok_or_else(|| {
+        Error::takes(
+            JWT_ALGORITHMS,
+            "a list, separated by commas, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, \
+             HS512, each at most once",
+        )
+    })
+}
+
+fn key_source(
+    env: &impl Environment,
+    issuer: Option<&str>,
+    algorithms: &Algorithms,
+) -> Result<KeySource, Error> {
+    let url = text(env, JWT_JWKS_URL)?;
+    let secret = text(env, JWT_JWKS_SECRET_ARN)?;
+    let jwks = text(env, JWT_JWKS)?;
+    if algorithms.contain_hmac() && secret.is_none() && jwks.is_none() {
+        return Err(Error::new(
+            JWT_ALGORITHMS,
+            "HMAC algorithms need JWT_JWKS_SECRET_ARN or JWT_JWKS: keys from a URL are public",
+        ));
+    }
+    match (url, secret, jwks) {
+        (Some(url), None, None) => KeySource::url(&url).map_err(|error| Error::takes(JWT_JWKS_URL, error)),
+        (None, Some(arn), None) => {
+            KeySource::secret(&arn).map_err(|error| Error::takes(JWT_JWKS_SECRET_ARN, error))
+        }
+        (None, None, Some(set)) => {
+            KeySource::jwks(&set, algorithms).map_err(|error| Error::takes(JWT_JWKS, error))
+        }
+        (None, None, None) => {
+            let no_discovery = || {
+                Error::new(
+                    JWT_ISSUER,
+                    "has to be an https URL for its keys to be found, unless JWT_JWKS_URL, JWT_JWKS_SECRET_ARN or JWT_JWKS \
+                     is set",
+                )
+            };
+            KeySource::discovery(issuer.ok_or_else(no_discovery)?).map_err(|_| no_discovery())
+        }
+        (Some(_), _, _) => Err(Error::new(JWT_JWKS_URL, "excludes JWT_JWKS_SECRET_ARN and JWT_JWKS")),
+        (None, Some(_), Some(_)) => Err(Error::new(JWT_JWKS_SECRET_ARN, "excludes JWT_JWKS")),
+    }
+}
+
+fn leeway(env: &impl Environment) -> Result<Duration, Error> {
+    let seconds = match text(env, JWT_LEEWAY_SECONDS)? {
+        None => Some(30),
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok().filter(|seconds| *seconds <= 300)
+        }
+        Some(_) => None,
+    };
+    let takes = || Error::takes(JWT_LEEWAY_SECONDS, "a whole number of seconds from 0 to 300");
+    seconds.map(Duration::from_secs).ok_or_else(takes)
+}
+
+fn access(env: &impl Environment) -> Result<Access, Error> {
+    let site_claim = text(env, SITE_CLAIM)?;
+    let all_sites = text(env, ALL_SITES)?;
+    Ok(Access {
+        site_claim: ClaimPath::parse(site_claim.as_deref().unwrap_or("siteIds"))
+            .ok_or_else(|| Error::takes(SITE_CLAIM, "the name of a claim, or a JSON pointer (RFC 6901)"))?,
+        all_sites: match all_sites {
+            None => None,
+            Some(rule) => Some(AllSites::parse(&rule).ok_or_else(|| {
+                Error::takes(
+                    ALL_SITES,
+                    "claim=value, as in role=ADMIN; the claim may be a JSON pointer (RFC 6901)",
+                )
+            })?),
+        },
+        smart_scopes: match text(env, SMART_SCOPES)?.as_deref() {
+            None | Some("optional") => SmartScopes::Optional,
+            Some("required") => SmartScopes::Required,
+            Some(_) => return Err(Error::takes(SMART_SCOPES, "optional or required")),
+        },
+    })
+}
+
+fn flag(env: &impl Environment, variable: &'static str) -> Result<bool, Error> {
+    match text(env, variable)?.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Error::takes(variable, "true or false")),
+    }
+}
+
+fn dynamodb_endpoint(env: &impl Environment) -> Result<Option<String>, Error> {
+    let endpoint = text(env, DYNAMODB_ENDPOINT)?;
+    let is_url = |endpoint: &String| {
+        endpoint.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+    };
+    match endpoint {
+        Some(endpoint) if !is_url(&endpoint) => Err(Error::takes(DYNAMODB_ENDPOINT, "an http or https URL")),
+        endpoint => Ok(endpoint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:api/key-AbCdEf";
+
+    type Variables<'a> = [(&'a str, &'a str)];
+
+    /// The least that works, with `changes` on top.
+    fn config(changes: &Variables<'_>) -> Result<Config, Error> {
+        let mut variables = HashMap::from([
+            (TABLE_NAME, "ImagingStudies"),
+            (JWT_ISSUER, "https://issuer.example"),
+            (JWT_AUDIENCE, "imaging-study"),
+        ]);
+        variables.extend(changes.iter().copied());
+        Config::from_env(&variables)
+    }
+
+    fn message(changes: &Variables<'_>) -> String {
+        config(changes).expect_err(&format!("{changes:?}")).to_string()
+    }
+
+    #[test]
+    fn issuer_audience_and_table_are_enough() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.table_name, "ImagingStudies");
+        assert!(!config.consistent_read);
+        assert_eq!(config.auth.issuer.as_deref(), Some("https://issuer.example"));
+        assert_eq!(config.auth.audiences, Some(vec!["imaging-study".to_owned()]));
+        assert_eq!(config.auth.leeway, Duration::from_secs(30));
+        assert_eq!(Some(config.auth.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
+        assert_eq!(config.auth.access.all_sites, None);
+        assert_eq!(config.auth.access.smart_scopes, SmartScopes::Optional);
+        assert_eq!((config.dynamodb_endpoint, config.ca_bundle), (None, None));
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let optional = [
+            JWT_JWKS_URL,
+            JWT_JWKS_SECRET_ARN,
+            JWT_JWKS,
+            JWT_ALGORITHMS,
+            JWT_LEEWAY_SECONDS,
+            SITE_CLAIM,
+            ALL_SITES,
+            SMART_SCOPES,
+            CONSISTENT_READ,
+            DYNAMODB_ENDPOINT,
+            CA_BUNDLE,
+        ];
+        let empty = optional.map(|variable| (variable, ""));
+        assert_eq!(format!("{:?}", config(&empty)), format!("{:?}", config(&[])));
+    }
+
+    #[test]
+    fn every_value_that_is_taken_is_taken() {
+        for changes in [
+            &[(TABLE_NAME, "a.b")] as &Variables<'_>,
+            &[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:123456789012:table/Imaging_Studies-1")],
+            &[(JWT_AUDIENCE, "a, b,https://c.example/")],
+            &[(JWT_AUDIENCE, "*")],
+            &[(JWT_ISSUER, "*"), (JWT_JWKS, SET)],
+            &[(JWT_ISSUER, "example"), (JWT_JWKS_URL, "https://issuer.example/keys?a=b")],
+            &[(JWT_ISSUER, "https://issuer.example/tenant/")],
+            &[(JWT_JWKS_SECRET_ARN, ARN), (JWT_ALGORITHMS, "HS256")],
+            &[(
+                JWT_JWKS_SECRET_ARN,
+                "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:a+=.@!-_",
+            )],
+            &[(JWT_ALGORITHMS, "RS256, ES256")],
+            &[(JWT_LEEWAY_SECONDS, "0")],
+            &[(JWT_LEEWAY_SECONDS, "300")],
+            &[(SITE_CLAIM, "https://example.org/sites")],
+            &[(SITE_CLAIM, "/app/sites")],
+            &[(ALL_SITES, "role=ADMIN")],
+            &[(SMART_SCOPES, "required")],
+            &[(CONSISTENT_READ, "true")],
+            &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
+            &[(CA_BUNDLE, "/etc/roots.pem")],
+        ] {
+            assert!(config(changes).is_ok(), "{changes:?}: {:?}", config(changes).err());
+        }
+    }
+
+    #[test]
+    fn a_doubtful_value_is_refused_by_the_name_of_its_variable() {
+        let long = "a".repeat(256);
+        for (variable, values) in [
+            (
+                TABLE_NAME,
+                &[
+                    "",
+                    "ab",
+                    "a b",
+                    "tab/le",
+                    "täble",
+                    "arn:aws:dynamodb:eu:1:index/abc",
+                    "arn:aws:s3:::abc",
+                    "\u{fffd}abc",
+                    &long,
+                ] as &[&str],
+            ),
+            (
+                JWT_ISSUER,
+                &[
+                    "",
+                    " ",
+                    "https://issuer.example ",
+                    "a\nb",
+                    "issuer.example",
+                    "http://issuer.example",
+                    "https://",
+                    "*",
+                ],
+            ),
+            (JWT_AUDIENCE, &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
+            (
+                JWT_JWKS_URL,
+                &[
+                    "issuer.example",
+                    "http://issuer.example/keys",
+                    "https://u:p@issuer.example/",
+                    "https://issuer.example/#a",
+                    "file:///keys",
+                    "https:///keys",
+                    "//issuer.example",
+                    "http://127.0.0.1/keys",
+                    "https://a b/",
+                ],
+            ),
+            (
+                JWT_JWKS_SECRET_ARN,
+                &[
+                    "secret",
+                    "arn:aws:s3:::bucket",
+                    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
+                    "arn:aws:secretsmanager::123456789012:secret:a",
+                    "arn:aws:secretsmanager:eu-west-1:12345678901:secret:a",
+                    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b",
+                    "arn:aws:secretsmanager:eu-west-1.evil.example:123456789012:secret:a",
+                ],
+            ),
+            (
+                JWT_JWKS,
+                &[
+                    "x",
+                    "{}",
+                    "[]",
+                    r#"{"keys":{}}"#,
+                    r#"{"keys":[]}"#,
+                    r#"{"keys":[{}]}"#,
+                    r#"{"keys":[],"keys":[]}"#,
+                    r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#,
+                    r#"{"keys":[{"kty":"EC","crv":"P-521","x":"","y":""}]}"#,
+                ],
+            ),
+            (
+                JWT_ALGORITHMS,
+                &[
+                    "none",
+                    "HS256",
+                    "rs256",
+                    "RS256,",
+                    ",",
+                    "RS256,RS256",
+                    "RS256 ES256",
+                    "ES512",
+                    "RS256,HS256",
+                ],
+            ),
+            (JWT_LEEWAY_SECONDS, &["-1", "+1", "301", "1.5", "30s", " 30", "1e2", "99999999999999999999"]),
+            (SITE_CLAIM, &["a\n", "/a~"]),
+            (ALL_SITES, &["role", "=ADMIN", "role="]),
+            (SMART_SCOPES, &["Required", "true", "none"]),
+            (CONSISTENT_READ, &["1", "True", "yes"]),
+            (DYNAMODB_ENDPOINT, &["localhost:8000", "ftp://a", "a b"]),
+        ] {
+            for value in values {
+                let message = message(&[(variable, value)]);
+                assert!(message.starts_with(&format!("{variable}: ")), "{variable}={value:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_variable_is_refused_by_name() {
+        for variable in [TABLE_NAME, JWT_ISSUER, JWT_AUDIENCE] {
+            assert!(
+                message(&[(variable, "")]).starts_with(&format!("{variable}: is required: ")),
+                "{variable}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_come_from_one_source_only() {
+        let sources =
+            [(JWT_JWKS_URL, "https://issuer.example/keys"), (JWT_JWKS_SECRET_ARN, ARN), (JWT_JWKS, SET)];
+        for (i, first) in sources.iter().enumerate() {
+            assert!(config(&[*first]).is_ok(), "{first:?}");
+            for second in &sources[i + 1..] {
+                let message = message(&[*first, *second]);
+                assert!(message.contains("excludes") && message.contains(second.0), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn discovery_needs_an_issuer_that_can_be_asked() {
+        for issuer in
+            ["*", "example", "http://issuer.example", "https://issuer.example/#a", "https://a.example?b"]
+        {
+            assert!(message(&[(JWT_ISSUER, issuer)]).contains("https URL"), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn no_message_repeats_what_a_variable_held() {
+        let secret = "c2VjcmV0LXNlY3JldA";
+        for (variable, value) in [
+            (JWT_JWKS, format!(r#"{{"keys":[{{"kty":"oct","k":"{secret}"}}]}}"#)),
+            (JWT_JWKS, format!(r#"{{"keys":"{secret}"}}"#)),
+            (JWT_JWKS, secret.to_owned()),
+            (JWT_JWKS_SECRET_ARN, secret.to_owned()),
+            (JWT_JWKS_URL, format!("https://user:{secret}@issuer.example")),
+            (ALL_SITES, secret.to_owned()),
+        ] {
+            assert!(!message(&[(variable, &value)]).contains(secret), "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_does_not_show_its_keys() {
+        let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let set = format!(r#"{{"keys":[{{"kty":"oct","k":"{secret}"}}]}}"#);
+        let shown = format!("{:?}", config(&[(JWT_JWKS, &set), (JWT_ALGORITHMS, "HS256")]).unwrap());
+        assert!(!shown.contains(secret) && !shown.contains("0, 1, 2, 3"), "{shown}");
+    }
+}
