@@ -29,21 +29,19 @@ pub const MOST_PROBLEMS: usize = 20;
 #[derive(Clone)]
 pub struct Study {
     id: StudyId,
-    json: Box<[u8]>,
+    json: Box<str>,
 }
 
 impl Study {
     /// Takes `json` if it is a FHIR R4 `ImagingStudy` with an `id`.
     pub fn parse(json: &[u8]) -> Result<Self, Refused> {
-        let document: &RawValue = serde_json::from_slice(json).map_err(|error| Refused {
-            id: None,
-            problems: vec![Problem { path: "ImagingStudy".to_owned(), reason: not_json(&error).into() }],
-            left_off: 0,
-        })?;
+        let refused =
+            |reason: String| Refused { id: None, problems: vec![Problem::whole(reason)], left_off: 0 };
+        let document: &RawValue = serde_json::from_slice(json).map_err(|error| refused(not_json(&error)))?;
         let mut walk = Walk::default();
         let id = walk.study(document);
         match id {
-            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: json.into() }),
+            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: document.get().into() }),
             id => Err(Refused {
                 id: id.map(|id| id.to_string()),
                 problems: walk.problems,
@@ -58,9 +56,9 @@ impl Study {
         &self.id
     }
 
-    /// The document, byte for byte as it came.
+    /// The document, byte for byte as it came, but for white space around it.
     #[must_use]
-    pub fn json(&self) -> &[u8] {
+    pub fn json(&self) -> &str {
         &self.json
     }
 }
@@ -85,10 +83,18 @@ pub struct Refused {
 
 /// One thing that is wrong with a document. Neither part holds a value of the document.
 #[derive(Clone, Debug, PartialEq, Eq, Error, serde::Serialize)]
-#[error("{path} {reason}")]
+#[error("{path}{}{reason}", if path.is_empty() { "" } else { " " })]
 pub struct Problem {
-    /// The element, as in `ImagingStudy.series[2].uid`.
+    /// The element, as in `ImagingStudy.series[2].uid`; empty if it is about the whole text.
     pub path: String,
     /// What is wrong, as the rest of a sentence that begins with the path.
     pub reason: Cow<'static, str>,
+}
+
+impl Problem {
+    /// A problem of the whole text.
+    #[must_use]
+    pub fn whole(reason: String) -> Self {
+        Self { path: String::new(), reason: reason.into() }
+    }
 }

@@ -90,8 +90,9 @@ pub struct InputError {
     source: io::Error,
 }
 
-/// The reason without its number: `No such file or directory`.
-fn plain(error: &io::Error) -> String {
+/// The reason of an error without its number: `No such file or directory`.
+#[must_use]
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
@@ -266,7 +267,7 @@ fn by_value(mut text: Text<'_>, origin: &Origin, take: &mut Take<'_>) -> io::Res
                 let flow = if stopped {
                     ControlFlow::Break(())
                 } else {
-                    hand_on(kind, copy.borrow().as_deref(), origin, take)
+                    hand_on(&kind, copy.borrow().as_deref(), origin, take)
                 };
                 if broken || flow.is_break() {
                     return Ok(flow);
@@ -281,12 +282,12 @@ fn resource(text: &[u8], origin: &Origin, depth: usize, take: &mut Take<'_>) -> 
     let mut reader = serde_json::Deserializer::from_slice(text);
     let mut reading = Reading { origin, depth, take, copy: None, stopped: false };
     let kind = reading.deserialize(&mut reader).and_then(|kind| reader.end().map(|()| kind));
-    if reading.stopped { ControlFlow::Break(()) } else { hand_on(kind, Some(text), origin, take) }
+    if reading.stopped { ControlFlow::Break(()) } else { hand_on(&kind, Some(text), origin, take) }
 }
 
 /// Hands on a value that has been read; the entries of a Bundle have been handed on by then.
 fn hand_on(
-    kind: serde_json::Result<Option<String>>,
+    kind: &serde_json::Result<Option<String>>,
     text: Option<&[u8]>,
     origin: &Origin,
     take: &mut Take<'_>,
