@@ -89,14 +89,14 @@ enum Name {
 }
 
 /// Why no key set could be made of what a source delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum SetError {
     #[error("no JWK Set (RFC 7517 §5)")]
     Malformed,
     #[error("a JWK Set of more than {MAX_KEYS} keys")]
     TooMany,
-    #[error("no key that verifies signatures of the configured algorithms")]
-    NoneFits,
+    #[error("no key that verifies signatures of the configured algorithms ({0})")]
+    NoneFits(String),
     #[error("neither a JWK Set, nor a JWK, nor a bare HMAC secret")]
     NoSecret,
 }
@@ -180,15 +180,18 @@ impl KeySet {
                 Err(reason) => odd.push(reason.to_string()),
             }
         }
-        if !odd.is_empty() {
-            tracing::warn!(
-                skipped = odd.len(),
-                used = keys.len(),
-                reasons = odd.join(", "),
-                "keys were skipped"
-            );
+        let reasons = odd.join(", ");
+        if keys.is_empty() {
+            return Err(SetError::NoneFits(if reasons.is_empty() {
+                "it is empty".to_owned()
+            } else {
+                reasons
+            }));
         }
-        if keys.is_empty() { Err(SetError::NoneFits) } else { Ok(Self(keys)) }
+        if !odd.is_empty() {
+            tracing::info!(skipped = odd.len(), used = keys.len(), reasons, "keys were skipped");
+        }
+        Ok(Self(keys))
     }
 
     /// The one key for a token with this algorithm and `kid`. With a `kid` it is the key of that name; without, the

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use imaging_study::auth::{KeySource, Principal, Settings};
 use serde_json::{Value, json};
 
-use crate::api::Api;
+use crate::api::{Api, Log};
 use crate::support::*;
 
 /// Requests that must be refused, each a test of its own: its name, the request's headers, and the reason.
@@ -384,4 +384,16 @@ async fn without_leeway_a_token_ends_with_the_second_that_exp_names() {
         let result = outcome(&verifier, &P256.token(&claims_with(&json!({"exp": exp})))).await;
         assert_eq!(result.err(), expected, "{exp}");
     }
+}
+
+#[tokio::test]
+async fn a_check_that_is_switched_off_is_named_at_the_start() {
+    let log = Log::default();
+    let _capturing = tracing::subscriber::set_default(log.subscriber());
+    let settings = || settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");
+    verifier_with(settings());
+    assert_eq!(log.take(), "");
+    verifier_with(Settings { issuer: None, audiences: None, ..settings() });
+    let warnings = log.take();
+    assert!(warnings.contains("(JWT_ISSUER=*)") && warnings.contains("(JWT_AUDIENCE=*)"), "{warnings}");
 }
