@@ -51,8 +51,12 @@ impl Api {
     }
 
     pub(crate) async fn get_at(&self, site: &str, headers: HeaderMap) -> Reply {
+        self.get_path(&format!("/site/{site}/fhir/imaging-study/a"), headers).await
+    }
+
+    pub(crate) async fn get_path(&self, path: &str, headers: HeaderMap) -> Reply {
         let mut request = Request::new(Body::Empty);
-        *request.uri_mut() = format!("/site/{site}/fhir/imaging-study/a").parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = headers;
         let answer = {
             let _capturing = tracing::subscriber::set_default(self.log.subscriber());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use imaging_study::auth::{KeySource, Principal, Settings};
 use serde_json::{Value, json};
 
@@ -85,6 +85,10 @@ fn repeated(first: &str, second: &str) -> HeaderMap {
     headers.append(AUTHORIZATION, HeaderValue::from_str(first).unwrap());
     headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
     headers
+}
+
+fn other_header(name: &'static str, value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
 }
 
 fn good() -> String {
@@ -236,6 +240,10 @@ refused! {
     bytes_that_are_no_utf_8: authorization(b"Bearer \xff\xfe.a.b") => "token_malformed",
     letters_beyond_ascii: authorization("Bearer ä.ö.ü".as_bytes()) => "token_malformed",
 
+    token_in_a_cookie: other_header("cookie", &format!("access_token={}", good())) => "token_missing",
+    token_in_a_header_of_its_own: other_header("x-authorization", &format!("Bearer {}", good())) => "token_missing",
+    token_in_proxy_authorization: other_header("proxy-authorization", &format!("Bearer {}", good())) => "token_missing",
+
     // Claims.
     claims_not_json: with_payload(b"site=4") => "claims_malformed",
     claims_empty: with_payload(b"") => "claims_malformed",
@@ -329,6 +337,13 @@ accepted! {
     scheme_in_upper_case: authorization(format!("BEARER {}", good()).as_bytes()),
     scheme_and_several_spaces: authorization(format!("bearer   {}", good()).as_bytes()),
     white_space_within_the_json: with_payload(format!("\n{} \t", claims()).as_bytes()),
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_not_looked_at() {
+    let path = format!("/site/4/fhir/imaging-study/a?access_token={}", good());
+    let reply = Api::new(verifier()).await.get_path(&path, HeaderMap::new()).await;
+    reply.assert_unauthorized("token_missing", &bearer(&good()));
 }
 
 #[tokio::test]
