@@ -158,3 +158,29 @@ async fn keys_that_are_skipped_are_counted() {
     assert!(reply.log.contains(counted), "{}", reply.log);
     reply.assert_discreet(&headers);
 }
+
+#[tokio::test]
+async fn keys_and_table_are_made_ready_during_init() {
+    let issuer = Server::start().await;
+    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+    let api = Api::new(verifier_with(settings(source, "ES256"))).await;
+    api.warm_up().await;
+    assert_eq!((issuer.requests(), api.reads()), (1, 1));
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
+    assert_eq!(issuer.requests(), 1);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_during_init_are_logged_and_fetched_by_a_request() {
+    let issuer = Server::start().await;
+    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+    let clock = Clock::at(now());
+    let verifier = Verifier::with_clock(settings(source, "ES256"), &aws(), clock.reading()).unwrap();
+    let api = Api::new(verifier).await;
+    let log = api.warm_up().await;
+    assert!(log.contains("the key set could not be fetched"), "{log}");
+    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    clock.forward(1);
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
+}
