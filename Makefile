@@ -55,11 +55,11 @@ deploy: $(BUILT) ## Deploy to AWS; the first time with SAM_ARGS=--guided
 
 .PHONY: deploy-local
 deploy-local: $(BUILT) .venv/emulator/ready ## Deploy to an emulated AWS on this machine, read a study through it, delete it
-	tools/deploy-local
+	.venv/sam/bin/python tools/deploy-local
 
 .PHONY: smoke
 smoke: ## Ask a deployed stack (API_URL=https://… TOKEN=… SITE=… STUDY=…)
-	cargo test --locked --test deployed -- --ignored
+	cargo test --locked --all-features --test deployed -- --ignored
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included

@@ -9,9 +9,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use flate2::Compression;
 use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::{Body, IntoResponse, Request, RequestExt, Response};
 
 pub use accept::{Coding, Media};
@@ -88,7 +89,6 @@ pub fn found(request: &Request, study: StoredStudy, wish: &Wish) -> Result<Respo
     if matches!(body, Body::Binary(_)) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let body = if request.method() == Method::HEAD { Body::Empty } else { body };
     Ok(assembled(StatusCode::OK, headers, body))
 }
 
@@ -104,6 +104,24 @@ fn assembled(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Bod
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Turns the answer to GET into the one to HEAD (RFC 9110 §9.3.2): the same headers, with the length that the body has.
+pub(crate) fn strip_body(response: &mut Response<Body>) {
+    if response.status() != StatusCode::NOT_MODIFIED {
+        let length = body_len(response.body());
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = Body::Empty;
+}
+
+/// The body's bytes as the client gets them, before base64.
+pub(crate) fn body_len(body: &Body) -> usize {
+    match body {
+        Body::Text(text) => text.len(),
+        Body::Binary(bytes) => bytes.len(),
+        _ => 0,
+    }
 }
 
 /// The body in the representation that the client wants, if one exists that fits an answer.

@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::answer::body_len;
 use crate::auth::Principal;
 use crate::document::Form;
 use crate::target::Target;
@@ -155,21 +156,17 @@ impl Audit {
     }
 }
 
-/// The id that API Gateway gave the request.
-pub(crate) fn gateway_request_id(request: &Request) -> Option<&str> {
+/// The id that a client may name when it asks about a request: the gateway's, or else Lambda's.
+pub(crate) fn request_id(request: &Request) -> Option<&str> {
+    let lambda = || request.lambda_context_ref().map(|context| context.request_id.as_str());
+    gateway_request_id(request).or_else(lambda)
+}
+
+fn gateway_request_id(request: &Request) -> Option<&str> {
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV1(context) => context.request_id.as_deref(),
         RequestContext::ApiGatewayV2(context) => context.request_id.as_deref(),
         _ => None,
-    }
-}
-
-/// The body's bytes as the client gets them, before base64.
-fn body_len(body: &Body) -> u64 {
-    match body {
-        Body::Text(text) => text.len() as u64,
-        Body::Binary(bytes) => bytes.len() as u64,
-        _ => 0,
     }
 }
 

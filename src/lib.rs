@@ -40,8 +40,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use lambda_http::http::{HeaderName, HeaderValue};
-use lambda_http::{Body, Request, RequestExt, Response};
+use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
+use lambda_http::{Body, Request, Response};
 use thiserror::Error;
 
 use answer::{Answer, Media, Refusal, Wish};
@@ -91,16 +91,23 @@ impl Service {
     pub async fn handle(&self, request: Request) -> Answer {
         let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
         let outcome = AssertUnwindSafe(self.study(&request, &mut audit)).catch_unwind().await;
-        let refusal = match outcome {
-            Ok(Ok(response)) => return Self::sent(&request, response, audit, None),
-            Ok(Err(refusal)) => refusal,
-            Err(_) => Refusal::Panicked,
+        let outcome = outcome.unwrap_or(Err(Refusal::Panicked));
+        let (mut response, reason, cause) = match outcome {
+            Ok(response) if response.status() == StatusCode::NOT_MODIFIED => (response, "not_modified", None),
+            Ok(response) => (response, "ok", None),
+            Err(refusal) => {
+                let media = Media::wanted(&request).unwrap_or_default();
+                (refusal.response(media), refusal.word(), refusal.cause())
+            }
         };
-        let mut response = refusal.response(Media::wanted(&request).unwrap_or_default());
-        if request.method() == http::Method::HEAD {
-            *response.body_mut() = Body::Empty;
+        if request.method() == Method::HEAD {
+            answer::strip_body(&mut response);
         }
-        Self::sent(&request, response, audit, Some(&refusal))
+        if let Some(id) = audit::request_id(&request).and_then(|id| HeaderValue::from_str(id).ok()) {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        audit.end(&request, &response, reason, cause.as_deref());
+        Answer(response)
     }
 
     async fn study(&self, request: &Request, audit: &mut Audit) -> Result<Response<Body>, Refusal> {
@@ -126,27 +133,6 @@ impl Service {
             return Err(Refusal::PatientNotGranted);
         }
         answer::found(request, study, &wish)
-    }
-
-    fn sent(
-        request: &Request,
-        mut response: Response<Body>,
-        audit: Audit,
-        refusal: Option<&Refusal>,
-    ) -> Answer {
-        let id = audit::gateway_request_id(request)
-            .or_else(|| request.lambda_context_ref().map(|context| context.request_id.as_str()));
-        if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
-            response.headers_mut().insert(X_REQUEST_ID, id);
-        }
-        let reason = match refusal {
-            Some(refusal) => refusal.word(),
-            None if response.status() == http::StatusCode::NOT_MODIFIED => "not_modified",
-            None => "ok",
-        };
-        let cause = refusal.and_then(Refusal::cause);
-        audit.end(request, &response, reason, cause.as_deref());
-        Answer(response)
     }
 }
 

@@ -1,7 +1,14 @@
 //! The verifier, from the `Authorization` header to the principal.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
+mod access;
+mod api;
+mod properties;
+mod secrets;
+mod server;
+mod sources;
 mod support;
+mod tls;
 mod token;
 mod vectors;

@@ -3,13 +3,14 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
     RsaKeyPair,
 };
+use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
@@ -20,8 +21,14 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
+use crate::server::Server;
+
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const AUDIENCE: &str = "imaging-study";
+
+/// A claim that no log and no answer may repeat.
+pub(crate) const CONFIDENTIAL: &str = "someone@confidential.example";
+
 pub(crate) const EVERY_ALGORITHM: &str =
     "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA,HS256,HS384,HS512";
 
@@ -130,7 +137,15 @@ pub(crate) fn from_base64url(text: &str) -> Vec<u8> {
 
 /// Claims that are accepted.
 pub(crate) fn claims() -> Value {
-    json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "iat": NOW, "exp": NOW + 300, "siteIds": ["4"]})
+    json!({
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "user-1",
+        "iat": NOW,
+        "exp": NOW + 300,
+        "siteIds": ["4"],
+        "email": CONFIDENTIAL,
+    })
 }
 
 /// Claims that are accepted, but for these.
@@ -175,6 +190,18 @@ pub(crate) fn settings(keys: KeySource, list: &str) -> Settings {
 
 pub(crate) fn aws() -> SdkConfig {
     SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build()
+}
+
+/// An AWS of which every service is at this server.
+pub(crate) fn aws_at(server: &Server) -> SdkConfig {
+    let credentials = Credentials::new("id", "key", None, None, "test");
+    aws()
+        .into_builder()
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.url(""))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
 }
 
 /// A verifier at [`NOW`] that trusts the keys of a JWK Set.

@@ -1,4 +1,4 @@
-//! The rules of a token: each attack changes one thing about a token that is accepted.
+//! The rules of a token, at the handler: each attack changes one thing about a token that is accepted.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use imaging_study::auth::{KeySource, Principal, Settings};
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::support::*;
 
 /// Requests that must be refused, each a test of its own: its name, the request's headers, and the reason.
@@ -14,9 +15,9 @@ macro_rules! refused {
     ($($name:ident: $headers:expr => $reason:literal,)*) => {$(
         #[tokio::test]
         async fn $name() {
-            let verifier = verifier();
-            let refusal = word(verifier.authenticate(&$headers).await);
-            assert_eq!(refusal, Err($reason));
+            let headers = $headers;
+            let reply = Api::new(verifier()).await.get(headers.clone()).await;
+            reply.assert_unauthorized($reason, &headers);
         }
     )*};
 }
@@ -295,7 +296,12 @@ macro_rules! accepted {
     ($($name:ident: $headers:expr,)*) => {$(
         #[tokio::test]
         async fn $name() {
-            assert_eq!(word(verifier().authenticate(&$headers).await).err(), None);
+            let headers = $headers;
+            let reply = Api::new(verifier()).await.get(headers.clone()).await;
+            assert_eq!(reply.line["reason"], "ok");
+            assert_eq!((reply.status.as_u16(), reply.reads), (200, 1));
+            assert_eq!(reply.line["issuer"], ISSUER);
+            reply.assert_discreet(&headers);
         }
     )*};
 }

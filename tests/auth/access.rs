@@ -1,0 +1,142 @@
+//! What is answered to a token that holds, but does not grant the read; and when no token can be judged at all.
+
+use http::{HeaderMap, StatusCode, header};
+use imaging_study::auth::{AllSites, KeySource, SmartScopes, Verifier};
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::server::{Answer, Clock, Server};
+use crate::support::*;
+
+fn with(changes: &Value) -> HeaderMap {
+    bearer(&P256.token(&claims_with(changes)))
+}
+
+#[tokio::test]
+async fn a_site_that_is_not_granted_is_not_found() {
+    let api = Api::new(verifier()).await;
+    let headers = with(&json!({"siteIds": ["40", "04", 3]}));
+    let reply = api.get(headers.clone()).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    assert_eq!(reply.body, r#"{"message":"Not Found","statusCode":404}"#);
+    assert_eq!(reply.line["reason"], "site_not_granted");
+    assert_eq!(reply.reads, 0);
+    reply.assert_discreet(&headers);
+}
+
+#[tokio::test]
+async fn a_site_of_which_nothing_is_said_is_not_found() {
+    let reply = Api::new(verifier()).await.get(with(&json!({"siteIds": null}))).await;
+    assert_eq!(reply.line["reason"], "site_not_granted");
+}
+
+#[tokio::test]
+async fn a_site_in_percent_encoding_is_the_site_that_it_decodes_to() {
+    let api = Api::new(verifier()).await;
+    assert_eq!(api.get_at("%34", with(&json!({}))).await.line["reason"], "ok");
+    assert_eq!(api.get_at("4", with(&json!({"siteIds": "%34"}))).await.line["reason"], "site_not_granted");
+    assert_eq!(
+        api.get_at("%2534", with(&json!({"siteIds": "%34"}))).await.line["reason"],
+        "site_id_malformed"
+    );
+}
+
+#[tokio::test]
+async fn every_site_is_granted_by_the_configured_claim() {
+    let keys = KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap();
+    let mut settings = settings(keys, "ES256");
+    settings.access.all_sites = AllSites::parse("role=ADMIN");
+    let api = Api::new(verifier_with(settings)).await;
+    assert_eq!(api.get(with(&json!({"siteIds": [], "role": "ADMIN"}))).await.status, StatusCode::OK);
+    assert_eq!(api.get(with(&json!({"siteIds": [], "role": "USER"}))).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn scopes_that_do_not_grant_the_read_are_insufficient() {
+    let api = Api::new(verifier()).await;
+    let headers = with(&json!({"scope": "user/Patient.rs user/ImagingStudy.dus"}));
+    let reply = api.get(headers.clone()).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN);
+    assert_eq!(reply.line["reason"], "scope_insufficient");
+    assert_eq!(reply.headers[header::WWW_AUTHENTICATE], r#"Bearer error="insufficient_scope""#);
+    assert_eq!(reply.reads, 0);
+    reply.assert_discreet(&headers);
+}
+
+#[tokio::test]
+async fn scopes_that_are_insufficient_do_not_tell_whether_a_site_is_granted() {
+    let api = Api::new(verifier()).await;
+    let headers = with(&json!({"scope": "user/Patient.rs"}));
+    let granted = api.get_at("4", headers.clone()).await;
+    let other = api.get_at("5", headers).await;
+    assert_eq!((granted.status, &granted.body), (other.status, &other.body));
+}
+
+#[tokio::test]
+async fn a_token_without_smart_scopes_is_insufficient_where_they_are_required() {
+    let keys = KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap();
+    let mut settings = settings(keys, "ES256");
+    settings.access.smart_scopes = SmartScopes::Required;
+    let api = Api::new(verifier_with(settings)).await;
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(api.get(with(&json!({"scope": "system/*.r"}))).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_patient_reads_their_own_study_and_no_other() {
+    let api = Api::new(verifier()).await;
+    let own = api.get(with(&json!({"scope": "patient/*.rs", "patient": "7"}))).await;
+    assert_eq!(own.status, StatusCode::OK);
+    let headers = with(&json!({"scope": "patient/*.rs", "patient": "77"}));
+    let other = api.get(headers.clone()).await;
+    assert_eq!(other.status, StatusCode::FORBIDDEN);
+    assert_eq!(other.line["reason"], "patient_not_granted");
+    other.assert_discreet(&headers);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_judged_is_no_unauthorized_one() {
+    let issuer = Server::start().await;
+    issuer.answer("/keys", Answer::Status(500, CONFIDENTIAL.to_owned()));
+    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+    let clock = Clock::at(now());
+    let settings = settings(source, "ES256");
+    let api = Api::new(Verifier::with_clock(settings, &aws(), clock.reading()).unwrap()).await;
+
+    let headers = with(&json!({}));
+    let reply = api.get(headers.clone()).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reply.headers[header::RETRY_AFTER], "1");
+    assert_eq!(reply.headers.get(header::WWW_AUTHENTICATE), None);
+    assert_eq!(reply.body, r#"{"message":"Service Unavailable","statusCode":503}"#);
+    assert_eq!(reply.line["reason"], "keys_unavailable");
+    assert!(reply.log.contains("the answer has status 500, not 200"), "{}", reply.log);
+    reply.assert_discreet(&headers);
+
+    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    clock.forward(1);
+    assert_eq!(api.get(headers).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn trouble_with_a_key_set_is_told_without_what_is_in_it() {
+    let secret = SECRET.jwk();
+    for (delivered, told) in [
+        (CONFIDENTIAL.to_owned(), "no JWK Set"),
+        (json!({"keys": CONFIDENTIAL}).to_string(), "no JWK Set"),
+        (jwks([json!({"kty": CONFIDENTIAL, "kid": CONFIDENTIAL})]), "unsupported_kty"),
+        (jwks([secret, json!({"kty": "EC", "crv": CONFIDENTIAL})]), "alg_not_allowed, unsupported_crv"),
+        (jwks([json!({"kty": "EC", "crv": "P-256", "alg": CONFIDENTIAL})]), "alg_not_allowed"),
+        (jwks([json!({"kty": "RSA", "n": CONFIDENTIAL, "e": 3})]), "malformed"),
+    ] {
+        let issuer = Server::start().await;
+        issuer.answer("/keys", Answer::text(delivered));
+        let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+        let api = Api::new(verifier_with(settings(source, "ES256,RS256"))).await;
+        let headers = with(&json!({}));
+        let reply = api.get(headers.clone()).await;
+        assert_eq!(reply.line["reason"], "keys_unavailable");
+        assert!(reply.log.contains(told), "{told}: {}", reply.log);
+        reply.assert_discreet(&headers);
+    }
+}

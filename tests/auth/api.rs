@@ -1,0 +1,161 @@
+//! The whole service around the verifier: what a client is answered, what the log says, and whether the table was asked.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderMap, StatusCode, header};
+use imaging_study::Service;
+use imaging_study::auth::Verifier;
+use imaging_study::store::Store;
+use lambda_http::{Body, Request};
+use serde_json::{Value, json};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::server::{Answer, Server};
+use crate::support::*;
+
+pub(crate) struct Api {
+    service: Service,
+    table: Server,
+    log: Log,
+}
+
+/// An answer, and what it left behind.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    /// The request's line in the log.
+    pub(crate) line: Value,
+    /// All that was logged.
+    pub(crate) log: String,
+    /// How often the table was asked.
+    pub(crate) reads: usize,
+}
+
+impl Api {
+    /// A service with one study, of the patient 7, at the site 4.
+    pub(crate) async fn new(verifier: Verifier) -> Self {
+        let table = Server::start().await;
+        let study = json!({"resourceType": "ImagingStudy", "id": "a", "subject": {"reference": "Patient/7"}});
+        let item = json!({"siteId": {"S": "4"}, "id": {"S": "a"}, "document": {"S": study.to_string()}});
+        table.answer("/", Answer::text(json!({"Item": item}).to_string()));
+        let store = Store::new(&aws_at(&table), None, "ImagingStudies".to_owned(), false);
+        Self { service: Service::new(verifier, store), table, log: Log::default() }
+    }
+
+    pub(crate) async fn get(&self, headers: HeaderMap) -> Reply {
+        self.get_at("4", headers).await
+    }
+
+    pub(crate) async fn get_at(&self, site: &str, headers: HeaderMap) -> Reply {
+        let mut request = Request::new(Body::Empty);
+        *request.uri_mut() = format!("/site/{site}/fhir/imaging-study/a").parse().unwrap();
+        *request.headers_mut() = headers;
+        let answer = {
+            let _capturing = tracing::subscriber::set_default(self.log.subscriber());
+            self.service.handle(request).await.0
+        };
+        let log = self.log.take();
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut of_request = lines.into_iter().filter(|line| line["target"] == "imaging_study::audit");
+        let line = of_request.next().expect("a line for the request");
+        assert_eq!(of_request.next(), None, "one line for one request");
+        let body = match answer.body() {
+            Body::Text(text) => text.clone(),
+            other => format!("{other:?}"),
+        };
+        Reply {
+            status: answer.status(),
+            headers: answer.headers().clone(),
+            body,
+            line,
+            log,
+            reads: self.table.requests(),
+        }
+    }
+}
+
+impl Reply {
+    /// Fails unless this is 401 for `reason`, with nothing in it or in the log of what was sent.
+    pub(crate) fn assert_unauthorized(&self, reason: &str, sent: &HeaderMap) {
+        assert_eq!(self.line["reason"], reason);
+        assert_eq!(self.line["status"], 401);
+        assert_eq!(self.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(self.body, r#"{"message":"Unauthorized","statusCode":401}"#);
+        assert_eq!(self.reads, 0, "the table was asked");
+        let challenge = self.headers[header::WWW_AUTHENTICATE].to_str().unwrap();
+        assert_challenge(challenge, matches!(reason, "token_missing" | "scheme_unsupported"));
+        self.assert_discreet(sent);
+    }
+
+    /// Fails if the log, or the answer but for the study, holds credentials, keys or claims.
+    pub(crate) fn assert_discreet(&self, sent: &HeaderMap) {
+        let said = format!("{}{:?}", self.log, self.headers);
+        for value in sent.get_all(header::AUTHORIZATION) {
+            for part in value.as_bytes().split(|b| !b.is_ascii_alphanumeric() && !b"-_".contains(b)) {
+                let part = String::from_utf8_lossy(part);
+                assert!(
+                    part.len() < 12 || !said.contains(&*part),
+                    "a piece of the credentials was given away"
+                );
+            }
+        }
+        for secret in secrets() {
+            assert!(!said.contains(&secret), "a secret was given away");
+        }
+    }
+}
+
+/// RFC 6750 §3: an error, and words about it, exactly where a token was sent.
+fn assert_challenge(challenge: &str, no_token: bool) {
+    assert!(challenge.starts_with("Bearer "), "{challenge}");
+    assert_eq!(challenge.contains("error"), !no_token, "{challenge}");
+    if no_token {
+        return;
+    }
+    let description = challenge.strip_prefix(r#"Bearer error="invalid_token", error_description=""#);
+    let description = description.and_then(|rest| rest.strip_suffix('"')).expect(challenge);
+    let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    assert!(!description.is_empty() && description.bytes().all(allowed), "{challenge}");
+}
+
+/// What may appear nowhere: the keys, and a claim that is nobody's business.
+fn secrets() -> Vec<String> {
+    let keys = [ED25519.jwk(), P256.jwk(), P384.jwk(), RSA.jwk(), SECRET.jwk()];
+    let members = keys.iter().flat_map(|key| ["k", "n", "x", "y"].map(|name| key[name].clone()));
+    let mut secrets: Vec<_> = members.filter_map(|value| value.as_str().map(str::to_owned)).collect();
+    secrets.push(CONFIDENTIAL.to_owned());
+    secrets
+}
+
+/// A log that is kept in memory: all that this crate says, and what others say from WARN on, as in production.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
+        let log = self.clone();
+        let lines =
+            tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || log.clone());
+        let targets =
+            Targets::new().with_default(LevelFilter::WARN).with_target("imaging_study", LevelFilter::TRACE);
+        tracing_subscriber::registry().with(lines.with_filter(targets))
+    }
+
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Keys out of Secrets Manager, through its SDK, from a server on this machine that speaks its protocol.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use imaging_study::auth::{KeySource, Verifier};
+use serde_json::{Value, json};
+
+use crate::api::Log;
+use crate::server::{Answer, Clock, Server};
+use crate::support::*;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:imaging/key-AbCdEf";
+const BARE: &str = "thirty-two bytes of a shared key";
+
+struct Secrets {
+    server: Server,
+    clock: Clock,
+    verifier: Verifier,
+}
+
+impl Secrets {
+    async fn new(secret: Value, algorithms: &str) -> Self {
+        let server = Server::start().await;
+        let clock = Clock::at(now());
+        let settings = settings(KeySource::secret(ARN).unwrap(), algorithms);
+        let verifier = Verifier::with_clock(settings, &aws_at(&server), clock.reading()).unwrap();
+        let secrets = Self { server, clock, verifier };
+        secrets.hold(&secret);
+        secrets
+    }
+
+    async fn text(secret: &str, algorithms: &str) -> Self {
+        Self::new(json!({"SecretString": secret}), algorithms).await
+    }
+
+    fn hold(&self, secret: &Value) {
+        let answer = merged(json!({"ARN": ARN, "Name": "imaging/key", "VersionId": "1"}), secret);
+        self.server.answer("/", Answer::text(answer.to_string()));
+    }
+
+    async fn outcome(&self, signer: &Signer) -> Result<(), &'static str> {
+        outcome(&self.verifier, &signer.token(&claims())).await.map(|_| ())
+    }
+}
+
+fn secret(bytes: &[u8]) -> Signer {
+    Signer::hmac("HS256", "any", bytes)
+}
+
+#[tokio::test]
+async fn a_secret_is_asked_for_by_its_arn_in_its_own_region() {
+    let secrets = Secrets::text(BARE, "HS256").await;
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
+    let headers = secrets.server.last_headers();
+    assert_eq!(headers["x-amz-target"], "secretsmanager.GetSecretValue");
+    let authorization = headers["authorization"].to_str().unwrap();
+    assert!(authorization.contains("/eu-central-1/secretsmanager/aws4_request"), "{authorization}");
+    assert_eq!(secrets.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_may_be_a_jwk_set() {
+    let secrets = Secrets::text(&jwks([SECRET.jwk(), P256.jwk()]), "ES256,HS256").await;
+    assert_eq!(secrets.outcome(&SECRET).await, Ok(()));
+    assert_eq!(secrets.outcome(&P256).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_secret_may_be_a_jwk() {
+    let secrets = Secrets::text(&format!("\n{}\n", SECRET.jwk()), "HS256").await;
+    assert_eq!(secrets.outcome(&SECRET).await, Ok(()));
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Err("key_unknown"));
+}
+
+#[tokio::test]
+async fn a_secret_may_be_binary() {
+    let bytes: Vec<u8> = (128..192).collect();
+    let secrets = Secrets::new(json!({"SecretBinary": STANDARD.encode(&bytes)}), "HS256").await;
+    assert_eq!(secrets.outcome(&secret(&bytes)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_bare_secret_is_for_the_first_hmac_algorithm_that_is_configured() {
+    let long = BARE.repeat(2);
+    let secrets = Secrets::text(&long, "RS256,HS512,HS256").await;
+    assert_eq!(secrets.outcome(&Signer::hmac("HS512", "x", long.as_bytes())).await, Ok(()));
+    assert_eq!(secrets.outcome(&Signer::hmac("HS256", "x", long.as_bytes())).await, Err("algorithm_refused"));
+}
+
+#[tokio::test]
+async fn one_line_end_after_a_bare_secret_is_not_part_of_it() {
+    for (held, signs) in [
+        (format!("{BARE}\n"), BARE.to_owned()),
+        (format!("{BARE}\r\n"), BARE.to_owned()),
+        (format!("{BARE}\n\n"), format!("{BARE}\n")),
+        (format!("{BARE} "), format!("{BARE} ")),
+        (format!(" {BARE}"), format!(" {BARE}")),
+    ] {
+        let secrets = Secrets::text(&held, "HS256").await;
+        assert_eq!(secrets.outcome(&secret(signs.as_bytes())).await, Ok(()), "{held:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_picked_up_after_the_cool_down() {
+    let secrets = Secrets::text(BARE, "HS256").await;
+    let rotated = "another thirty-two bytes of a key";
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
+    secrets.hold(&json!({"SecretString": rotated}));
+    assert_eq!(secrets.outcome(&secret(rotated.as_bytes())).await, Err("signature_invalid"));
+    secrets.clock.forward(30);
+    assert_eq!(secrets.outcome(&secret(rotated.as_bytes())).await, Ok(()));
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Err("signature_invalid"));
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_again_serves_on() {
+    let secrets = Secrets::text(BARE, "HS256").await;
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
+    let denied = json!({"__type": "AccessDeniedException", "Message": "no"}).to_string();
+    secrets.server.answer("/", Answer::Status(400, denied));
+    secrets.clock.forward(40);
+    assert_eq!(
+        secrets.outcome(&secret(b"a forger's thirty-two bytes or so")).await,
+        Err("signature_invalid")
+    );
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_no_secret_for_tokens_is_unavailable() {
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    let pairs = json!({"key": BARE, "user": "imaging"}).to_string();
+    let cut_short = &jwks([SECRET.jwk()])[..60];
+    for held in [
+        json!({"SecretString": ""}),
+        json!({"SecretString": "\n"}),
+        json!({"SecretString": &BARE[1..]}),
+        json!({"SecretString": pem}),
+        json!({"SecretString": format!("  \n{pem}")}),
+        json!({"SecretString": pairs}),
+        json!({"SecretString": cut_short}),
+        json!({"SecretString": jwks([])}),
+        json!({"SecretString": jwks([P256.jwk()])}),
+        json!({"SecretString": merged(SECRET.jwk(), &json!({"use": "enc"})).to_string()}),
+        json!({"SecretBinary": ""}),
+        json!({}),
+    ] {
+        let secrets = Secrets::new(held.clone(), "HS256").await;
+        assert!(secrets.verifier.load_keys().await.is_err(), "{held}");
+        for forged in [held["SecretString"].as_str().unwrap_or_default(), pem, pem.trim_end()] {
+            assert_eq!(secrets.outcome(&secret(forged.as_bytes())).await, Err("keys_unavailable"), "{held}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bare_secret_without_an_hmac_algorithm_is_no_key() {
+    let secrets = Secrets::text(BARE, "RS256").await;
+    assert!(secrets.verifier.load_keys().await.is_err());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_answered_for_is_given_up_after_three_seconds() {
+    let secrets = Secrets::text(BARE, "HS256").await;
+    secrets.server.answer("/", Answer::Silence);
+    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Err("keys_unavailable"));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_not_quoted() {
+    let broken = |tail| format!(r#"{{"ARN":"{ARN}","SecretString":"{CONFIDENTIAL}",{tail}"#);
+    for answer in [
+        Answer::text(broken(r#""CreatedDate":"never"}"#)),
+        Answer::text(broken("")),
+        Answer::text(broken(&format!(r#""VersionStages":"{CONFIDENTIAL}"}}"#))),
+        Answer::Status(500, broken("}")),
+        Answer::Status(400, broken(r#""__type":"DecryptionFailure"}"#)),
+    ] {
+        let secrets = Secrets::text(BARE, "HS256").await;
+        secrets.server.answer("/", answer);
+        let log = Log::default();
+        let _capturing = tracing::subscriber::set_default(log.subscriber());
+        assert!(secrets.verifier.load_keys().await.is_err());
+        let log = log.take();
+        assert!(log.contains("Secrets Manager: "), "{log}");
+        assert!(!log.contains(CONFIDENTIAL), "the secret was given away");
+    }
+}

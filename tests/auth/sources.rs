@@ -1,0 +1,533 @@
+//! Where key sets come from, over real sockets, and how long one is good for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use imaging_study::auth::{KeySource, Verifier};
+use serde_json::{Value, json};
+
+use crate::server::{Answer, Clock, Server};
+use crate::support::*;
+
+const ALGORITHMS: &str = "RS256,ES256,ES384,EdDSA";
+// In seconds.
+const FRESH: u64 = 10 * 60;
+const STALE: u64 = 60 * 60;
+const COOL_DOWN: u64 = 30;
+
+/// An issuer that publishes its keys at `/keys`, and a verifier that takes them from there.
+struct Published {
+    server: Server,
+    clock: Clock,
+    verifier: Arc<Verifier>,
+}
+
+impl Published {
+    async fn new(keys: impl IntoIterator<Item = Value>) -> Self {
+        Self::answering(Answer::text(jwks(keys))).await
+    }
+
+    async fn answering(answer: Answer) -> Self {
+        let server = Server::start().await;
+        server.answer("/keys", answer);
+        let source = KeySource::loopback_url(&server.url("/keys")).unwrap();
+        let (clock, verifier) = clocked(source);
+        Self { server, clock, verifier }
+    }
+
+    fn answer(&self, answer: Answer) {
+        self.server.answer("/keys", answer);
+    }
+
+    fn publish(&self, keys: impl IntoIterator<Item = Value>) {
+        self.answer(Answer::text(jwks(keys)));
+    }
+
+    /// What becomes of a token by `signer` that holds now.
+    async fn outcome(&self, signer: &Signer) -> Result<(), &'static str> {
+        outcome(&self.verifier, &self.token(signer)).await.map(|_| ())
+    }
+
+    fn token(&self, signer: &Signer) -> String {
+        let now = self.clock.reading()().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        signer.token(&claims_with(&json!({"iat": now, "exp": now + 300})))
+    }
+}
+
+fn clocked(source: KeySource) -> (Clock, Arc<Verifier>) {
+    let clock = Clock::at(now());
+    let verifier = Verifier::with_clock(settings(source, ALGORITHMS), &aws(), clock.reading()).unwrap();
+    (clock, Arc::new(verifier))
+}
+
+#[tokio::test]
+async fn keys_are_fetched_once_and_then_serve_without_any_request() {
+    let issuer = Published::new([P256.jwk()]).await;
+    for _ in 0..10 {
+        assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    }
+    issuer.clock.forward(FRESH - 1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 1);
+    assert_eq!(issuer.server.last_headers()["accept"], "application/jwk-set+json, application/json");
+}
+
+#[tokio::test]
+async fn keys_loaded_beforehand_spare_the_first_request_the_wait() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    assert_eq!(issuer.server.requests(), 1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn an_expired_set_is_fetched_again() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.publish([P384.jwk()]);
+    issuer.clock.forward(FRESH);
+    assert_eq!(issuer.outcome(&P256).await, Err("key_unknown"));
+    assert_eq!(issuer.outcome(&P384).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_thousand_made_up_kids_cause_one_fetch() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.clock.forward(COOL_DOWN);
+    for i in 0..1000 {
+        let token = P256.sign(&json!({"alg": "ES256", "kid": format!("kid-{i}")}).to_string(), b"{}");
+        assert_eq!(outcome(&issuer.verifier, &token).await.err(), Some("key_unknown"));
+    }
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn known_kids_are_served_amid_a_flood_of_made_up_ones() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.clock.forward(COOL_DOWN);
+    issuer.answer(after_a_while(Answer::Silence));
+    let mut flood = tokio::task::JoinSet::new();
+    for i in 0..100 {
+        let verifier = Arc::clone(&issuer.verifier);
+        let token = P256.sign(&json!({"alg": "ES256", "kid": format!("kid-{i}")}).to_string(), b"{}");
+        flood.spawn(async move { outcome(&verifier, &token).await.err() });
+    }
+    while issuer.server.requests() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let started = Instant::now();
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert!(started.elapsed() < Duration::from_secs(1), "the fetch that hangs was waited for");
+    for refusal in flood.join_all().await {
+        assert_eq!(refusal, Some("keys_unavailable"));
+    }
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_picked_up_after_the_cool_down() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.publish([P256.jwk(), P384.jwk()]);
+    issuer.clock.forward(COOL_DOWN - 1);
+    assert_eq!(issuer.outcome(&P384).await, Err("key_unknown"));
+    assert_eq!(issuer.server.requests(), 1);
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome(&P384).await, Ok(()));
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_rotated_key_without_kid_is_picked_up_after_the_cool_down() {
+    let unnamed = |signer: &Signer| merged(signer.jwk(), &json!({"kid": null}));
+    let (old, new) = (Signer::p256("old"), Signer::p256("new"));
+    let issuer = Published::new([unnamed(&old)]).await;
+    let token = |signer: &Signer| signer.sign(r#"{"alg":"ES256"}"#, claims().to_string().as_bytes());
+    assert_eq!(outcome(&issuer.verifier, &token(&old)).await.err(), None);
+    issuer.publish([unnamed(&new)]);
+    assert_eq!(outcome(&issuer.verifier, &token(&new)).await.err(), Some("signature_invalid"));
+    issuer.clock.forward(COOL_DOWN);
+    assert_eq!(outcome(&issuer.verifier, &token(&new)).await.err(), None);
+    assert_eq!(outcome(&issuer.verifier, &token(&old)).await.err(), Some("signature_invalid"));
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_counts_no_longer_than_its_set_is_fresh() {
+    let issuer = Published::new([P256.jwk(), P384.jwk()]).await;
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    issuer.publish([P384.jwk()]);
+    issuer.clock.forward(FRESH - 1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome(&P256).await, Err("key_unknown"));
+}
+
+#[tokio::test]
+async fn nothing_but_an_unknown_key_causes_a_fetch() {
+    let issuer = Published::new([P256.jwk(), P384.jwk(), RSA.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.clock.forward(COOL_DOWN);
+    let claims = claims().to_string();
+    for (token, reason) in [
+        ("a.b.c".to_owned(), "token_malformed"),
+        (P256.sign(&json!({"alg": "ES256", "kid": "k".repeat(257)}).to_string(), b"{}"), "header_malformed"),
+        (P256.sign(r#"{"alg":"none","kid":"x"}"#, b"{}"), "algorithm_refused"),
+        (P256.sign(r#"{"alg":"HS256","kid":"x"}"#, b"{}"), "algorithm_refused"),
+        (P256.sign(r#"{"alg":"ES384","kid":"p256"}"#, b"{}"), "algorithm_refused"),
+        (Signer::p256("p256").token(&claims_with(&json!({}))), "signature_invalid"),
+        (P256.sign(&P256.header().to_string(), b"{}"), "issuer_wrong"),
+        (P256.sign(r#"{"alg":"ES256","kid":"p256","crit":[]}"#, claims.as_bytes()), "header_unsupported"),
+    ] {
+        assert_eq!(outcome(&issuer.verifier, &token).await.err(), Some(reason));
+    }
+    assert_eq!(issuer.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_can_never_be_accepted_is_refused_without_any_keys() {
+    let issuer = Published::answering(Answer::Status(500, String::new())).await;
+    assert_eq!(outcome(&issuer.verifier, "a.b.c").await.err(), Some("token_malformed"));
+    assert_eq!(issuer.server.requests(), 0);
+}
+
+#[tokio::test]
+async fn fifty_first_requests_at_once_make_one_fetch() {
+    let issuer = Published::answering(after_a_while(Answer::text(jwks([P256.jwk()])))).await;
+    let outcomes = fifty(&issuer, &P256).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(issuer.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn fifty_misses_at_once_make_one_fetch() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.clock.forward(COOL_DOWN);
+    issuer.answer(after_a_while(Answer::text(jwks([P384.jwk()]))));
+    let outcomes = fifty(&issuer, &P384).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn fifty_first_requests_at_once_share_one_failure() {
+    let issuer = Published::answering(after_a_while(Answer::Status(500, String::new()))).await;
+    let outcomes = fifty(&issuer, &P256).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Err("keys_unavailable")), "{outcomes:?}");
+    assert_eq!(issuer.server.requests(), 1);
+}
+
+/// Long enough for everyone to come by who is going to.
+fn after_a_while(answer: Answer) -> Answer {
+    Answer::After(Duration::from_millis(500), Box::new(answer))
+}
+
+async fn fifty(issuer: &Published, signer: &Signer) -> Vec<Result<(), &'static str>> {
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (verifier, token) = (Arc::clone(&issuer.verifier), issuer.token(signer));
+        requests.spawn(async move { outcome(&verifier, &token).await.map(|_| ()) });
+    }
+    requests.join_all().await
+}
+
+#[tokio::test]
+async fn while_an_expired_set_is_fetched_again_others_go_on_with_it() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.clock.forward(FRESH);
+    issuer.answer(after_a_while(Answer::Silence));
+    let (verifier, token) = (Arc::clone(&issuer.verifier), issuer.token(&P256));
+    let first = tokio::spawn(async move { outcome(&verifier, &token).await.err() });
+    while issuer.server.requests() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let started = Instant::now();
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(first.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_outage_is_survived_for_an_hour_after_expiry_and_no_longer() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.answer(Answer::Status(500, String::new()));
+    issuer.clock.forward(FRESH + STALE - 1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome(&P256).await, Err("keys_unavailable"));
+    issuer.publish([P256.jwk()]);
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_cool_down_holds_for_an_expired_set_that_cannot_be_fetched() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.answer(Answer::Status(503, String::new()));
+    issuer.clock.forward(FRESH);
+    for _ in 0..20 {
+        assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    }
+    assert_eq!(issuer.server.requests(), 2);
+    issuer.clock.forward(COOL_DOWN);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 3);
+}
+
+#[tokio::test]
+async fn without_any_keys_a_request_is_unavailable_and_a_second_later_tries_again() {
+    let issuer = Published::answering(Answer::Status(500, String::new())).await;
+    assert!(issuer.verifier.load_keys().await.is_err());
+    for _ in 0..20 {
+        assert_eq!(issuer.outcome(&P256).await, Err("keys_unavailable"));
+    }
+    assert_eq!(issuer.server.requests(), 1);
+    issuer.publish([P256.jwk()]);
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_unknown_key_during_an_outage_is_no_verdict_on_the_token() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.answer(Answer::Status(500, String::new()));
+    issuer.clock.forward(COOL_DOWN);
+    assert_eq!(issuer.outcome(&P384).await, Err("keys_unavailable"));
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    issuer.publish([P256.jwk()]);
+    issuer.clock.forward(COOL_DOWN);
+    assert_eq!(issuer.outcome(&P384).await, Err("key_unknown"));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_neither_stops_fetches_nor_prolongs_a_set() {
+    let issuer = Published::new([P256.jwk()]).await;
+    issuer.verifier.load_keys().await.unwrap();
+    issuer.answer(Answer::Status(500, String::new()));
+    issuer.clock.back(24 * 60 * 60);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.server.requests(), 2);
+    issuer.clock.forward(STALE - 1);
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome(&P256).await, Err("keys_unavailable"));
+}
+
+/// Answers that are no key set. Each test says twice what becomes of one: without keys from before, and with.
+macro_rules! no_key_set {
+    ($($name:ident: $answer:expr,)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let issuer = Published::answering($answer).await;
+            assert_eq!(issuer.outcome(&P256).await, Err("keys_unavailable"));
+
+            issuer.publish([P256.jwk()]);
+            issuer.clock.forward(COOL_DOWN);
+            assert_eq!(issuer.outcome(&P256).await, Ok(()));
+
+            issuer.answer($answer);
+            issuer.clock.forward(FRESH);
+            assert_eq!(issuer.outcome(&P256).await, Ok(()), "good keys were dropped");
+            assert_eq!(issuer.server.requests(), 3);
+        }
+    )*};
+}
+
+no_key_set! {
+    status_500: Answer::Status(500, jwks([P256.jwk()])),
+    status_404: Answer::Status(404, jwks([P256.jwk()])),
+    status_204: Answer::Status(204, String::new()),
+    status_206: Answer::Status(206, jwks([P256.jwk()])),
+    silence: Answer::Silence,
+    a_body_that_stops: Answer::HalfABody,
+    a_body_that_breaks: Answer::BrokenBody,
+    a_body_without_end: Answer::EndlessBody,
+    a_body_too_long: Answer::text(format!("{}{}", jwks([P256.jwk()]), " ".repeat(256 * 1024))),
+    an_empty_body: Answer::text(""),
+    html: Answer::text("<html><body>Sign in</body></html>"),
+    a_list: Answer::text(json!([P256.jwk()]).to_string()),
+    a_key_that_is_no_set: Answer::text(P256.jwk().to_string()),
+    keys_of_a_wrong_type: Answer::text(json!({"keys": {"p256": P256.jwk()}}).to_string()),
+    keys_null: Answer::text(r#"{"keys":null}"#),
+    keys_twice: Answer::text(format!(r#"{{"keys":[],"keys":[{}]}}"#, P256.jwk())),
+    an_empty_set: Answer::text(r#"{"keys":[]}"#),
+    a_set_that_is_cut_short: Answer::text(jwks([P256.jwk()]).trim_end_matches('}')),
+    a_set_of_odd_keys: Answer::text(jwks([json!(1), json!(null), json!({}), json!({"kty": "none"})])),
+    a_set_of_101_keys: Answer::text(jwks(std::iter::repeat_n(P256.jwk(), 101))),
+    a_set_nested_without_end: Answer::text(format!(r#"{{"keys":{}"#, "[".repeat(100_000))),
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Server::start().await;
+    elsewhere.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    let issuer = Published::answering(Answer::Redirect(elsewhere.url("/keys"))).await;
+    assert_eq!(issuer.outcome(&P256).await, Err("keys_unavailable"));
+    assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_fetch_takes_three_seconds_at_most() {
+    let started = Instant::now();
+    let issuer =
+        Published::answering(Answer::After(Duration::from_hours(1), Box::new(Answer::Silence))).await;
+    assert_eq!(issuer.outcome(&P256).await, Err("keys_unavailable"));
+    assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_unavailable() {
+    let (_, verifier) = clocked(KeySource::loopback_url("http://127.0.0.1:1/keys").unwrap());
+    assert_eq!(outcome(&verifier, &P256.token(&claims())).await.err(), Some("keys_unavailable"));
+}
+
+#[tokio::test]
+async fn odd_keys_of_a_set_leave_the_others_be() {
+    let issuer = Published::new([
+        json!(null),
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}),
+        json!({"kty": "RSA", "kid": 5, "n": "AA", "e": "AQAB"}),
+        json!({"kty": "RSA", "kid": "x", "x5c": "no list"}),
+        json!({"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"}),
+        merged(P384.jwk(), &json!({"use": "enc"})),
+        merged(P256.jwk(), &json!({"x5c": "no list", "x5t": 1, "other": [{}]})),
+    ])
+    .await;
+    assert_eq!(issuer.outcome(&P256).await, Ok(()));
+    assert_eq!(issuer.outcome(&P384).await, Err("key_unknown"));
+}
+
+#[tokio::test]
+async fn a_symmetric_key_that_was_published_verifies_nothing() {
+    let issuer = {
+        let server = Server::start().await;
+        server.answer("/keys", Answer::text(jwks([SECRET.jwk(), P256.jwk()])));
+        let source = KeySource::loopback_url(&server.url("/keys")).unwrap();
+        verifier_with(settings(source, "HS256,ES256"))
+    };
+    assert_eq!(outcome(&issuer, &SECRET.token(&claims())).await.err(), Some("key_unknown"));
+    assert_eq!(outcome(&issuer, &P256.token(&claims())).await.err(), None);
+}
+
+/// An issuer that is discovered: its OpenID configuration, and the keys that it names.
+struct Discovered {
+    server: Server,
+    clock: Clock,
+    issuer: String,
+    verifier: Arc<Verifier>,
+}
+
+impl Discovered {
+    async fn new(path: &str) -> Self {
+        let server = Server::start().await;
+        let issuer = server.url(path);
+        let clock = Clock::at(now());
+        let source = KeySource::loopback_discovery(&issuer).unwrap();
+        let mut settings = settings(source, ALGORITHMS);
+        settings.issuer = Some(issuer.clone());
+        let verifier = Arc::new(Verifier::with_clock(settings, &aws(), clock.reading()).unwrap());
+        server.answer("/keys", Answer::text(jwks([P256.jwk()])));
+        Self { server, clock, issuer, verifier }
+    }
+
+    fn configure(&self, path: &str, configuration: &Value) {
+        self.server.answer(path, Answer::text(configuration.to_string()));
+    }
+
+    async fn outcome(&self) -> Result<(), &'static str> {
+        let token = P256.token(&claims_with(&json!({"iss": self.issuer})));
+        outcome(&self.verifier, &token).await.map(|_| ())
+    }
+}
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+
+#[tokio::test]
+async fn an_issuers_keys_are_discovered() {
+    let issuer = Discovered::new("").await;
+    let keys = issuer.server.url("/keys");
+    issuer.configure(WELL_KNOWN, &json!({"issuer": issuer.issuer, "jwks_uri": keys, "other": [1]}));
+    assert_eq!(issuer.outcome().await, Ok(()));
+    assert_eq!(issuer.server.requests(), 2);
+    assert_eq!(issuer.outcome().await, Ok(()));
+    assert_eq!(issuer.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_issuer_with_a_path_and_a_slash_is_discovered() {
+    let issuer = Discovered::new("/tenant/v2.0/").await;
+    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")});
+    issuer.configure(&format!("/tenant/v2.0{WELL_KNOWN}"), &configuration);
+    assert_eq!(issuer.outcome().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_the_issuers_own_is_refused_and_not_remembered() {
+    let issuer = Discovered::new("").await;
+    let keys = issuer.server.url("/keys");
+    for configuration in [
+        json!({"issuer": "https://evil.example", "jwks_uri": keys}),
+        json!({"issuer": format!("{}/", issuer.issuer), "jwks_uri": keys}),
+        json!({"issuer": [issuer.issuer], "jwks_uri": keys}),
+        json!({"jwks_uri": keys}),
+        json!({"issuer": issuer.issuer}),
+        json!({"issuer": issuer.issuer, "jwks_uri": [keys]}),
+        json!({"issuer": issuer.issuer, "jwks_uri": "http://issuer.example/keys"}),
+        json!({"issuer": issuer.issuer, "jwks_uri": "http://169.254.169.254/latest/meta-data"}),
+        json!({"issuer": issuer.issuer, "jwks_uri": "file:///etc/passwd"}),
+        json!({"issuer": issuer.issuer, "jwks_uri": "/keys"}),
+        json!([]),
+    ] {
+        issuer.configure(WELL_KNOWN, &configuration);
+        issuer.clock.forward(1);
+        assert_eq!(issuer.outcome().await, Err("keys_unavailable"), "{configuration}");
+    }
+    issuer.configure(WELL_KNOWN, &json!({"issuer": issuer.issuer, "jwks_uri": keys}));
+    issuer.clock.forward(1);
+    assert_eq!(issuer.outcome().await, Ok(()));
+}
+
+#[tokio::test]
+async fn discovery_and_keys_take_three_seconds_together() {
+    let issuer = Discovered::new("").await;
+    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")}).to_string();
+    let slow = |answer| Answer::After(Duration::from_secs(2), Box::new(answer));
+    issuer.server.answer(WELL_KNOWN, slow(Answer::text(configuration)));
+    issuer.server.answer("/keys", slow(Answer::text(jwks([P256.jwk()]))));
+    let started = Instant::now();
+    assert_eq!(issuer.outcome().await, Err("keys_unavailable"));
+    assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_talked_to_by_https() {
+    let server = Server::start().await;
+    server.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    let url = server.url("/keys").replace("http:", "https:");
+    let (_, verifier) = clocked(KeySource::url(&url).unwrap());
+    assert_eq!(outcome(&verifier, &P256.token(&claims())).await.err(), Some("keys_unavailable"));
+    assert_eq!(server.requests(), 0);
+}
+
+#[test]
+fn what_goes_without_tls_stays_on_this_machine() {
+    for url in
+        ["http://issuer.example/keys", "http://127.0.0.1.evil.example/", "http://127.0.0.1@evil.example/"]
+    {
+        assert!(KeySource::loopback_url(url).is_err(), "{url}");
+        assert!(KeySource::loopback_discovery(url).is_err(), "{url}");
+    }
+    assert!(KeySource::url("http://127.0.0.1/keys").is_err());
+    assert!(KeySource::discovery("http://127.0.0.1").is_err());
+}

@@ -1,0 +1,191 @@
+//! `openapi.yaml` against the answers that the code gives: statuses, headers and bodies.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../local/runtime_api.rs"]
+mod runtime_api;
+#[path = "../local/support.rs"]
+mod support;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use aws_sdk_dynamodb::error::SdkError;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flate2::read::GzDecoder;
+use imaging_study::answer::{Media, Refusal};
+use imaging_study::auth::Reason;
+use imaging_study::document::{self, DocumentError};
+use imaging_study::store::StoreError;
+use imaging_study::target::{SiteId, StudyId, TargetError};
+use lambda_http::Body;
+use runtime_api::Function;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+#[test]
+fn the_statuses_are_those_of_the_code_and_the_gateways_own() {
+    let mut statuses: BTreeSet<_> =
+        refusals().iter().map(|refusal| refusal.status().as_u16().to_string()).collect();
+    statuses.extend(["200", "304", "429"].map(str::to_owned));
+    let api = yaml::read("openapi.yaml");
+    let path = &api["paths"]["/site/{siteId}/fhir/imaging-study/{id}"];
+    let documented = |method: &str| -> BTreeSet<String> {
+        path[method]["responses"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(documented("get"), statuses);
+    statuses.remove("405");
+    assert_eq!(documented("head"), statuses);
+}
+
+#[test]
+fn every_refusal_is_as_described() {
+    let api = yaml::read("openapi.yaml");
+    for refusal in refusals() {
+        for media in [Media::Json, Media::FhirJson] {
+            let response = refusal.response(media);
+            let headers = response.headers().iter();
+            let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+            let Body::Text(body) = response.body() else { panic!("{refusal:?}") };
+            conforms(&api, response.status().as_u16(), &headers.collect(), body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_event_is_answered_as_described() {
+    let api = yaml::read("openapi.yaml");
+    let mut function = function().await;
+    let expected =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/expected.tsv")).unwrap();
+    for row in expected.lines().skip(1) {
+        let (event, _) = row.split_once('\t').unwrap();
+        let path = format!("{}/events/{event}", env!("CARGO_MANIFEST_DIR"));
+        let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let answer = function.invoke(event).await.expect("an answer, not an error");
+        let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
+        conforms(&api, status, &headers(&answer), &text(&answer));
+    }
+}
+
+#[test]
+fn the_examples_fit_their_schemas() {
+    let api = yaml::read("openapi.yaml");
+    for (name, response) in api["components"]["responses"].as_object().unwrap() {
+        for content in response["content"].as_object().into_iter().flat_map(|content| content.values()) {
+            let referenced =
+                content["examples"].as_object().into_iter().flat_map(|examples| examples.values());
+            let examples =
+                referenced.map(|example| &resolved(&api, example)["value"]).chain(content.get("example"));
+            for example in examples {
+                assert_fits(&api, &content["schema"], example, name);
+            }
+        }
+    }
+}
+
+/// One of each, so that every status, header and message comes up.
+fn refusals() -> Vec<Refusal> {
+    let fault = || Box::new(SdkError::timeout_error("a test"));
+    let mut refusals = vec![
+        Refusal::MethodNotAllowed,
+        Refusal::KeysUnavailable,
+        Refusal::Target(TargetError::Route),
+        Refusal::Target(TargetError::SiteId),
+        Refusal::Target(TargetError::StudyId),
+        Refusal::ScopeInsufficient,
+        Refusal::PatientNotGranted,
+        Refusal::SiteNotGranted,
+        Refusal::StudyNotFound,
+        Refusal::NotAcceptable,
+        Refusal::CompressionRequired,
+        Refusal::PreconditionFailed,
+        Refusal::Store(StoreError::Throttled(fault())),
+        Refusal::Store(StoreError::Unreachable(fault())),
+        Refusal::Store(StoreError::Timeout),
+        Refusal::Store(StoreError::Refused(fault())),
+        Refusal::Document(DocumentError::TooLarge),
+        Refusal::Panicked,
+    ];
+    refusals.extend(Reason::ALL.map(Refusal::Token));
+    refusals
+}
+
+/// Fails unless the description of GET has this answer.
+fn conforms(api: &Value, status: u16, headers: &BTreeMap<String, String>, body: &str) {
+    let path = &api["paths"]["/site/{siteId}/fhir/imaging-study/{id}"];
+    let response = resolved(api, &path["get"]["responses"][status.to_string()]);
+    let documented: BTreeMap<String, &Value> = response["headers"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{status} is not described"))
+        .iter()
+        .map(|(name, header)| (name.to_ascii_lowercase(), resolved(api, header)))
+        .collect();
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "content-type") {
+        let header = documented.get(name).unwrap_or_else(|| panic!("{status}: {name} is not described"));
+        assert_fits(api, &header["schema"], &json!(value), name);
+    }
+    for (name, header) in documented {
+        let required = header["required"].as_bool().unwrap_or_default();
+        assert!(!required || headers.contains_key(&name), "{status}: {name} is missing");
+    }
+    match (headers.get("content-type"), response.get("content")) {
+        (Some(media), Some(content)) => {
+            let schema = &content[media]["schema"];
+            assert!(schema.is_object(), "{status}: {media} is not described");
+            assert_fits(api, schema, &serde_json::from_str(body).unwrap(), &status.to_string());
+        }
+        (None, None) => assert_eq!(body, ""),
+        (media, _) => panic!("{status}: {media:?}"),
+    }
+}
+
+fn assert_fits(api: &Value, schema: &Value, value: &Value, what: &str) {
+    let root = json!({ "allOf": [schema], "components": api["components"] });
+    let validator = jsonschema::draft202012::new(&root).unwrap();
+    let faults: Vec<_> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{what}: {faults:#?}");
+}
+
+/// What a `$ref` into the same document points to, or the value itself.
+fn resolved<'a>(api: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => api.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        None => value,
+    }
+}
+
+/// The function, reading from a table that holds the sample studies.
+async fn function() -> Function {
+    let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
+    for path in support::sample_paths() {
+        let json = std::fs::read_to_string(path).unwrap();
+        let study: Value = serde_json::from_str(&json).unwrap();
+        let id = StudyId::parse(study["id"].as_str().unwrap()).unwrap();
+        let items = document::encode(&SiteId::parse(support::SITE).unwrap(), &id, &json).unwrap();
+        table.put_item().table_name(support::TABLE).set_item(Some(items.head)).send().await.unwrap();
+    }
+    Function::start(env!("CARGO_BIN_EXE_bootstrap"), &support::environment(&format!("http://{address}")))
+        .await
+}
+
+/// The headers of an answer; REST (v1) events are answered in lists.
+fn headers(answer: &Value) -> BTreeMap<String, String> {
+    let single = answer["headers"].as_object().unwrap().iter();
+    let listed =
+        answer["multiValueHeaders"].as_object().unwrap().iter().map(|(name, values)| (name, &values[0]));
+    single.chain(listed).map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
+/// The body of an answer as text.
+fn text(answer: &Value) -> String {
+    let body = answer["body"].as_str().unwrap_or_default();
+    if answer["isBase64Encoded"] != true {
+        return body.to_owned();
+    }
+    let mut text = String::new();
+    GzDecoder::new(&BASE64_STANDARD.decode(body).unwrap()[..]).read_to_string(&mut text).unwrap();
+    text
+}
