@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use imaging_study::answer::Answer;
 use imaging_study::aws;
 use imaging_study::config::{Environment as _, Process};
 use lambda_http::{Body, Error, Request, RequestExt as _, Response, run, service_fn};
@@ -30,7 +31,8 @@ async fn main() -> Result<(), Error> {
             Some((_, AttributeValue::S(text))) => Body::Text(text),
             _ => return Err(Error::from("no document")),
         };
-        Ok(Response::new(body))
+        // As it stands: `lambda_http`'s own conversion takes a body without headers for text.
+        Ok(Answer(Response::new(body)))
     }))
     .await
 }

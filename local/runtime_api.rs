@@ -4,9 +4,10 @@
 #![allow(clippy::expect_used, reason = "a fault here is a fault of the repository, and stops a test")]
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -18,6 +19,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 
 /// An answer or a log line that does not come within this time does not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,32 +28,49 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Function {
     /// The process.
     pub(crate) process: Child,
-    events: mpsc::Sender<Value>,
-    answers: mpsc::Receiver<Result<Bytes, Bytes>>,
-    lines: mpsc::Receiver<String>,
+    /// When it was started.
+    pub(crate) started: Instant,
+    events: mpsc::Sender<String>,
+    polls: mpsc::UnboundedReceiver<Instant>,
+    answers: mpsc::Receiver<Sent>,
+    lines: mpsc::UnboundedReceiver<String>,
+    /// The Runtime API and the reader of the log, which end with this.
+    _tasks: JoinSet<()>,
+}
+
+/// What the function sent for an event.
+pub(crate) struct Sent {
+    /// When the last byte of it had come.
+    pub(crate) at: Instant,
+    /// The response, or the error.
+    pub(crate) payload: Result<Bytes, Bytes>,
 }
 
 struct RuntimeApi {
-    events: Mutex<mpsc::Receiver<Value>>,
-    answers: mpsc::Sender<Result<Bytes, Bytes>>,
+    events: Mutex<mpsc::Receiver<String>>,
+    polls: mpsc::UnboundedSender<Instant>,
+    answers: mpsc::Sender<Sent>,
 }
 
 impl Function {
     /// Starts `binary` as Lambda would, with nothing in its environment but `environment` and what Lambda sets.
-    pub(crate) async fn start(binary: &str, environment: &HashMap<String, String>) -> Self {
+    pub(crate) async fn start(binary: impl AsRef<OsStr>, environment: &HashMap<String, String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let (events, next) = mpsc::channel(1);
+        let (polled, polls) = mpsc::unbounded_channel();
         let (taken, answers) = mpsc::channel(1);
-        let api = Arc::new(RuntimeApi { events: Mutex::new(next), answers: taken });
+        let api = Arc::new(RuntimeApi { events: Mutex::new(next), polls: polled, answers: taken });
         let routes = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next_event))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .layer(DefaultBodyLimit::disable())
             .with_state(api);
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, routes).await.expect("serving ends with the tasks") });
 
+        let started = Instant::now();
         let mut process = Command::new(binary)
             .env_clear()
             .envs([
@@ -69,29 +88,35 @@ impl Function {
             .spawn()
             .expect("the binary starts");
         let output = process.stdout.take().expect("a piped output");
-        let (written, lines) = mpsc::channel(1024);
-        tokio::spawn(async move {
+        let (written, lines) = mpsc::unbounded_channel();
+        tasks.spawn(async move {
             let mut output = BufReader::new(output).lines();
             while let Ok(Some(line)) = output.next_line().await {
-                if written.send(line).await.is_err() {
+                if written.send(line).is_err() {
                     break;
                 }
             }
         });
-        Self { process, events, answers, lines }
+        Self { process, started, events, polls, answers, lines, _tasks: tasks }
+    }
+
+    /// When the function asked for an event, once for each time it did.
+    pub(crate) async fn poll(&mut self) -> Instant {
+        let poll = tokio::time::timeout(PATIENCE, self.polls.recv()).await;
+        poll.expect("the function asks in time").expect("the Runtime API runs")
+    }
+
+    /// Hands the function an event, and takes what it sends for it.
+    pub(crate) async fn exchange(&mut self, event: String) -> Sent {
+        self.events.send(event).await.expect("the Runtime API runs");
+        let sent = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
+        sent.expect("the function answers in time").expect("the Runtime API runs")
     }
 
     /// Hands the function an event: the response that it gives, or the error that it reports.
     pub(crate) async fn invoke(&mut self, event: Value) -> Result<Value, Value> {
         let json = |bytes: Bytes| serde_json::from_slice(&bytes).expect("the function sends JSON");
-        self.payload(event).await.map(json).map_err(json)
-    }
-
-    /// As [`Function::invoke`], with the answer's bytes as Lambda counts them.
-    pub(crate) async fn payload(&mut self, event: Value) -> Result<Bytes, Bytes> {
-        self.events.send(event).await.expect("the Runtime API runs");
-        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
-        answer.expect("the function answers in time").expect("the Runtime API runs")
+        self.exchange(event.to_string()).await.payload.map(json).map_err(json)
     }
 
     /// The next line of the log; `None` once the function has ended.
@@ -112,6 +137,8 @@ impl Function {
 }
 
 async fn next_event(State(api): State<Arc<RuntimeApi>>) -> (HeaderMap, String) {
+    // Nobody may want to know.
+    let _ = api.polls.send(Instant::now());
     let Some(event) = api.events.lock().await.recv().await else { std::future::pending().await };
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
@@ -128,7 +155,7 @@ async fn next_event(State(api): State<Arc<RuntimeApi>>) -> (HeaderMap, String) {
     let headers = headers
         .into_iter()
         .map(|(name, value)| (name.parse().expect("a header name"), HeaderValue::from_static(value)));
-    (headers.collect(), event.to_string())
+    (headers.collect(), event)
 }
 
 async fn response(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
@@ -139,7 +166,8 @@ async fn error(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: 
     taken(&api, Err(body)).await
 }
 
-async fn taken(api: &RuntimeApi, answer: Result<Bytes, Bytes>) -> StatusCode {
-    api.answers.send(answer).await.expect("somebody waits for the answer");
+async fn taken(api: &RuntimeApi, payload: Result<Bytes, Bytes>) -> StatusCode {
+    let sent = Sent { at: Instant::now(), payload };
+    api.answers.send(sent).await.expect("somebody waits for the answer");
     StatusCode::ACCEPTED
 }

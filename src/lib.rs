@@ -14,7 +14,8 @@
 //! - [`answer`]: status, headers and the representation that the client asked for.
 //! - [`audit`]: the one line that the request leaves in the log.
 //!
-//! [`aws`] says how AWS is reached.
+//! [`aws`] says how AWS is reached. With the feature `cli`, `source`, `r4`, `load` and `table` are what the operator's
+//! tool `studies` is made of: documents are read, checked, and written.
 
 pub mod answer;
 pub mod audit;
@@ -23,7 +24,15 @@ pub mod aws;
 pub mod config;
 pub mod document;
 pub mod event;
+#[cfg(feature = "cli")]
+pub mod load;
+#[cfg(feature = "cli")]
+pub mod r4;
+#[cfg(feature = "cli")]
+pub mod source;
 pub mod store;
+#[cfg(feature = "cli")]
+pub mod table;
 pub mod target;
 
 use std::panic::AssertUnwindSafe;

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 
 use imaging_study::config::{Config, Environment as _, Process};
-use imaging_study::{Service, audit, event};
+use imaging_study::event::Event;
+use imaging_study::{Service, audit};
 use lambda_http::lambda_runtime::{self, tower::ServiceExt as _};
 use lambda_http::{Adapter, Error, Request, service_fn};
 
@@ -24,5 +25,5 @@ async fn run() -> Result<(), Error> {
     let service = Service::from_config(Config::from_env(&Process)?).await?;
     service.warm_up().await;
     let handler = service_fn(|request: Request| async { Ok::<_, Infallible>(service.handle(request).await) });
-    lambda_runtime::run(Adapter::from(handler).map_request(event::tidied)).await
+    lambda_runtime::run(Adapter::from(handler).map_request(Event::into_request)).await
 }

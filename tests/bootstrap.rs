@@ -104,7 +104,7 @@ async fn the_body_is_the_stored_document_to_the_byte() {
 #[tokio::test]
 async fn the_largest_plain_answer_is_one_that_lambda_takes() {
     let largest = document_of(MAX_PAYLOAD_BYTES - ENVELOPE_BYTES, std::iter::repeat('x'));
-    let payload = function_with([largest]).await.payload(event("found.json")).await.unwrap();
+    let payload = function_with([largest]).await.exchange(event("found.json").to_string()).await.payload.unwrap();
     assert!(payload.len() <= MAX_PAYLOAD_BYTES, "{} bytes", payload.len());
     assert!(payload.len() > MAX_PAYLOAD_BYTES - ENVELOPE_BYTES, "{} bytes", payload.len());
 }
@@ -130,7 +130,7 @@ async fn the_largest_compressed_answer_is_one_that_lambda_takes() {
     let largest = document_of(6_080_000, noise);
     let mut accepting = event("found.json");
     accepting["headers"]["accept-encoding"] = json!("gzip");
-    let payload = function_with([largest]).await.payload(accepting).await.unwrap();
+    let payload = function_with([largest]).await.exchange(accepting.to_string()).await.payload.unwrap();
     assert!(payload.len() <= MAX_PAYLOAD_BYTES, "{} bytes", payload.len());
     assert!(payload.len() > MAX_PAYLOAD_BYTES / 100 * 99, "{} bytes", payload.len());
 }

@@ -25,6 +25,7 @@ use tokio::sync::Mutex as Flight;
 
 use super::keys::{Algorithms, KeySet, Origin, SetError};
 use super::{Clock, KeysUnavailable};
+use crate::answer::chain;
 
 /// How long a set serves without being looked at again. It bounds how long a key that was withdrawn still counts, and
 /// is what the other verifiers of the field take.
@@ -323,7 +324,8 @@ impl Cache {
     }
 }
 
-/// Why a fetch brought no key set. No message holds anything of what was delivered.
+/// Why a fetch brought no key set. No message holds anything of what was delivered: the SDK's errors go into the log
+/// by what they display, as their `Debug` has the whole answer in it.
 #[derive(Debug, Error)]
 enum FetchError {
     #[error("no answer within {} s", FETCH_TIMEOUT.as_secs())]
@@ -416,6 +418,8 @@ impl Http {
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
             .connector_settings(settings)
             .sleep_impl(TokioSleep::new())
+            // A connection that is kept would have slept through Lambda's freezing for ten minutes.
+            .pool_max_idle_per_host(0)
             .proxy_config(match transport {
                 Transport::Https => ProxyConfig::from_env(),
                 Transport::Loopback => ProxyConfig::disabled(),
@@ -437,20 +441,14 @@ impl Http {
     }
 
     async fn read(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let connection = |error: &dyn std::error::Error| FetchError::Connection(chain(error));
-        let mut request = HttpRequest::get(url).map_err(|error| connection(&error))?;
+        let mut request = HttpRequest::get(url).map_err(|error| FetchError::Connection(chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
-        let answer = self.connector.call(request).await.map_err(|error| connection(&error))?;
+        let answer = self.connector.call(request).await;
+        let answer = answer.map_err(|error| FetchError::Connection(chain(&error)))?;
         if answer.status().as_u16() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
         let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await;
         Ok(body.map_err(|_| FetchError::Body)?.to_bytes().to_vec())
     }
-}
-
-/// An error and its sources on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }

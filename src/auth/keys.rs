@@ -358,3 +358,230 @@ fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, Odd> {
     };
     if secret.len() < hash { Err(Odd::Size) } else { Ok(DecodingKey::from_secret(secret)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const EVERY: &str = "RS256,PS256,ES256,ES384,EdDSA,HS256,HS384,HS512";
+
+    fn algorithms(list: &str) -> Algorithms {
+        Algorithms::parse(list).unwrap()
+    }
+
+    fn octets(length: usize) -> String {
+        BASE64URL.encode(vec![0xff; length])
+    }
+
+    fn rsa_key() -> Value {
+        json!({"kty": "RSA", "n": octets(256), "e": "AQAB"})
+    }
+
+    fn ec_key() -> Value {
+        json!({"kty": "EC", "crv": "P-256", "x": octets(32), "y": octets(32)})
+    }
+
+    fn ed_key() -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": octets(32)})
+    }
+
+    fn oct_key() -> Value {
+        json!({"kty": "oct", "k": octets(64)})
+    }
+
+    fn with(mut key: Value, name: &str, value: Value) -> Value {
+        key[name] = value;
+        key
+    }
+
+    fn without(mut key: Value, name: &str) -> Value {
+        key.as_object_mut().unwrap().remove(name);
+        key
+    }
+
+    fn import(key: &Value, list: &str, origin: Origin) -> Result<Algorithm, Odd> {
+        Key::from_jwk(key.to_string().as_bytes(), &algorithms(list), origin).map(|key| key.algorithm)
+    }
+
+    #[test]
+    fn a_key_is_bound_to_the_algorithm_that_it_names() {
+        for (key, alg) in [
+            (rsa_key(), "RS256"),
+            (rsa_key(), "PS256"),
+            (ec_key(), "ES256"),
+            (ed_key(), "EdDSA"),
+            (oct_key(), "HS512"),
+        ] {
+            assert_eq!(
+                import(&with(key, "alg", json!(alg)), EVERY, Origin::Private),
+                Ok(alg.parse().unwrap())
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_names_none_is_bound_by_its_curve_or_the_first_configured_of_its_kind() {
+        for (key, list, expected) in [
+            (rsa_key(), "ES256,PS256,RS256", Ok(Algorithm::PS256)),
+            (rsa_key(), "RS256,PS256", Ok(Algorithm::RS256)),
+            (rsa_key(), "ES256", Err(Odd::Algorithm)),
+            (ec_key(), "ES384,ES256", Ok(Algorithm::ES256)),
+            (ec_key(), "ES384", Err(Odd::Algorithm)),
+            (ed_key(), EVERY, Ok(Algorithm::EdDSA)),
+            (ed_key(), "ES256", Err(Odd::Algorithm)),
+            (oct_key(), "RS256,HS384,HS256", Ok(Algorithm::HS384)),
+            (oct_key(), "RS256", Err(Odd::Algorithm)),
+        ] {
+            assert_eq!(import(&key, list, Origin::Private), expected, "{key} {list}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_for_verifying_or_says_nothing_of_it() {
+        for key in [
+            with(ec_key(), "use", json!("sig")),
+            with(ec_key(), "key_ops", json!(["verify"])),
+            with(ec_key(), "key_ops", json!(["sign", "verify"])),
+            with(with(ec_key(), "use", json!("sig")), "key_ops", json!(["verify"])),
+        ] {
+            assert_eq!(import(&key, EVERY, Origin::Public), Ok(Algorithm::ES256), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_odd_key_is_skipped_for_a_reason() {
+        for (key, odd) in [
+            (with(ec_key(), "use", json!("enc")), Odd::Use),
+            (with(ec_key(), "use", json!("SIG")), Odd::Use),
+            (with(ec_key(), "use", json!(["sig"])), Odd::Malformed),
+            (with(ec_key(), "use", json!(null)), Odd::Malformed),
+            (with(ec_key(), "key_ops", json!(["sign"])), Odd::Operations),
+            (with(ec_key(), "key_ops", json!([])), Odd::Operations),
+            (with(ec_key(), "key_ops", json!("verify")), Odd::Operations),
+            (with(ec_key(), "key_ops", json!(null)), Odd::Operations),
+            (with(ec_key(), "kid", json!(5)), Odd::Malformed),
+            (with(ec_key(), "alg", json!(256)), Odd::Malformed),
+            (with(ec_key(), "alg", json!("ES512")), Odd::Algorithm),
+            (with(ec_key(), "alg", json!("none")), Odd::Algorithm),
+            (with(ec_key(), "alg", json!("ES384")), Odd::AlgorithmMismatch),
+            (with(ec_key(), "alg", json!("RS256")), Odd::AlgorithmMismatch),
+            (with(ec_key(), "alg", json!("HS256")), Odd::AlgorithmMismatch),
+            (with(ec_key(), "crv", json!("P-521")), Odd::Curve),
+            (with(ec_key(), "crv", json!("Ed25519")), Odd::Curve),
+            (with(ec_key(), "crv", json!("P-384")), Odd::Size),
+            (without(ec_key(), "crv"), Odd::Malformed),
+            (without(ec_key(), "y"), Odd::Malformed),
+            (with(ec_key(), "x", json!(octets(31))), Odd::Size),
+            (with(ec_key(), "y", json!(octets(33))), Odd::Size),
+            (with(ec_key(), "x", json!("*")), Odd::Malformed),
+            (with(ec_key(), "d", json!(octets(32))), Odd::PrivateKey),
+            (with(rsa_key(), "d", json!(octets(256))), Odd::PrivateKey),
+            (with(ed_key(), "d", json!(octets(32))), Odd::PrivateKey),
+            (with(ed_key(), "crv", json!("P-256")), Odd::Curve),
+            (with(ed_key(), "crv", json!("X25519")), Odd::Curve),
+            (with(ed_key(), "x", json!(octets(57))), Odd::Size),
+            (with(ed_key(), "alg", json!("Ed25519")), Odd::Algorithm),
+            (with(ed_key(), "alg", json!("ES256")), Odd::AlgorithmMismatch),
+            (with(rsa_key(), "n", json!(octets(255))), Odd::Size),
+            (with(rsa_key(), "n", json!(octets(1025))), Odd::Size),
+            (with(rsa_key(), "n", json!(BASE64URL.encode([&[0x7f][..], &[0xff; 255]].concat()))), Odd::Size),
+            (
+                with(rsa_key(), "n", json!(BASE64URL.encode([&[0xff; 255][..], &[0xfe]].concat()))),
+                Odd::Malformed,
+            ),
+            (with(rsa_key(), "n", json!("")), Odd::Malformed),
+            (with(rsa_key(), "e", json!("AQ")), Odd::Size),
+            (with(rsa_key(), "e", json!("AA")), Odd::Malformed),
+            (with(rsa_key(), "e", json!("Ag")), Odd::Malformed),
+            (with(rsa_key(), "e", json!("")), Odd::Malformed),
+            (with(rsa_key(), "e", json!(octets(5))), Odd::Size),
+            (with(rsa_key(), "e", json!(65537)), Odd::Malformed),
+            (without(rsa_key(), "e"), Odd::Malformed),
+            (with(rsa_key(), "alg", json!("ES256")), Odd::AlgorithmMismatch),
+            (with(rsa_key(), "alg", json!("HS256")), Odd::AlgorithmMismatch),
+            (with(rsa_key(), "kty", json!("rsa")), Odd::Type),
+            (with(rsa_key(), "kty", json!("oct")), Odd::PublicSecret),
+            (without(rsa_key(), "kty"), Odd::Malformed),
+            (oct_key(), Odd::PublicSecret),
+            (with(oct_key(), "alg", json!("RS256")), Odd::AlgorithmMismatch),
+            (json!({}), Odd::Malformed),
+            (json!([]), Odd::Malformed),
+            (json!("kty"), Odd::Malformed),
+            (json!(null), Odd::Malformed),
+        ] {
+            assert_eq!(import(&key, EVERY, Origin::Public), Err(odd), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_member_twice_is_skipped() {
+        let twice = format!(r#"{{"kty":"oct","kty":"OKP","crv":"Ed25519","x":"{}"}}"#, octets(32));
+        let imported = Key::from_jwk(twice.as_bytes(), &algorithms(EVERY), Origin::Private);
+        assert_eq!(imported.err(), Some(Odd::Malformed));
+    }
+
+    #[test]
+    fn an_hmac_key_is_as_long_as_the_hash() {
+        for (alg, length) in [("HS256", 32), ("HS384", 48), ("HS512", 64)] {
+            let key = |length| json!({"kty": "oct", "alg": alg, "k": octets(length)});
+            assert!(import(&key(length), EVERY, Origin::Private).is_ok(), "{alg}");
+            for short in [0, 1, length - 1] {
+                assert_eq!(import(&key(short), EVERY, Origin::Private), Err(Odd::Size), "{alg} {short}");
+            }
+        }
+    }
+
+    #[test]
+    fn key_material_may_be_padded_and_led_by_zeros() {
+        for key in [
+            with(rsa_key(), "e", json!("AAEAAQ==")),
+            with(rsa_key(), "n", json!(BASE64URL.encode([&[0; 3][..], &[0xff; 256]].concat()))),
+            with(rsa_key(), "n", json!(octets(1024))),
+            with(rsa_key(), "e", json!("Aw")),
+        ] {
+            assert_eq!(import(&key, EVERY, Origin::Public), Ok(Algorithm::RS256), "{key}");
+        }
+    }
+
+    /// What the set of these keys chooses: `Ok` of whether the key was named.
+    fn chosen(keys: &[Value], algorithm: Algorithm, kid: Option<&str>) -> Result<bool, NoKey> {
+        let set = json!({"keys": keys}).to_string();
+        let set = KeySet::from_jwks(set.as_bytes(), &algorithms(EVERY), Origin::Private).unwrap();
+        set.choose(algorithm, kid).map(|choice| choice.named)
+    }
+
+    #[test]
+    fn a_kid_chooses_the_one_key_of_that_name_and_algorithm() {
+        let named = |key, kid| with(key, "kid", json!(kid));
+        let keys = [named(ec_key(), "a"), named(ed_key(), "a"), named(ed_key(), "b"), ec_key()];
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("a")), Ok(true));
+        assert_eq!(chosen(&keys, Algorithm::EdDSA, Some("a")), Ok(true));
+        assert_eq!(chosen(&keys, Algorithm::EdDSA, Some("b")), Ok(true));
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("b")), Err(NoKey::OtherAlgorithm));
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("c")), Err(NoKey::Unknown));
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("")), Err(NoKey::Unknown));
+        let twice = [named(ec_key(), "a"), named(ec_key(), "a")];
+        assert_eq!(chosen(&twice, Algorithm::ES256, Some("a")), Err(NoKey::Ambiguous));
+    }
+
+    #[test]
+    fn without_kid_the_only_key_of_the_algorithm_is_chosen() {
+        let keys = [with(ec_key(), "kid", json!("a")), ed_key(), ed_key()];
+        assert_eq!(chosen(&keys, Algorithm::ES256, None), Ok(false));
+        assert_eq!(chosen(&keys, Algorithm::EdDSA, None), Err(NoKey::Ambiguous));
+        assert_eq!(chosen(&keys, Algorithm::RS256, None), Err(NoKey::Unknown));
+    }
+
+    #[test]
+    fn algorithms_are_known_by_their_exact_names() {
+        assert_eq!(
+            Algorithms::parse("RS256, ES256"),
+            Some(Algorithms(vec![Algorithm::RS256, Algorithm::ES256]))
+        );
+        for list in ["", ",", "RS256,", "rs256", "none", "RS256,RS256", "RS256 ES256", "ES512", "Ed25519"] {
+            assert_eq!(Algorithms::parse(list), None, "{list:?}");
+        }
+    }
+}

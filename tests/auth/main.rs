@@ -4,9 +4,11 @@
 
 mod access;
 mod api;
+mod properties;
 mod secrets;
 mod server;
 mod sources;
 mod support;
+mod tls;
 mod token;
 mod vectors;

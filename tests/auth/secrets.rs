@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use imaging_study::auth::{KeySource, Verifier};
 use serde_json::{Value, json};
 
+use crate::api::Log;
 use crate::server::{Answer, Clock, Server};
 use crate::support::*;
 
@@ -164,4 +165,25 @@ async fn a_secret_that_is_not_answered_for_is_given_up_after_three_seconds() {
     let secrets = Secrets::text(BARE, "HS256").await;
     secrets.server.answer("/", Answer::Silence);
     assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Err("keys_unavailable"));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_not_quoted() {
+    let broken = |tail| format!(r#"{{"ARN":"{ARN}","SecretString":"{CONFIDENTIAL}",{tail}"#);
+    for answer in [
+        Answer::text(broken(r#""CreatedDate":"never"}"#)),
+        Answer::text(broken("")),
+        Answer::text(broken(&format!(r#""VersionStages":"{CONFIDENTIAL}"}}"#))),
+        Answer::Status(500, broken("}")),
+        Answer::Status(400, broken(r#""__type":"DecryptionFailure"}"#)),
+    ] {
+        let secrets = Secrets::text(BARE, "HS256").await;
+        secrets.server.answer("/", answer);
+        let log = Log::default();
+        let _capturing = tracing::subscriber::set_default(log.subscriber());
+        assert!(secrets.verifier.load_keys().await.is_err());
+        let log = log.take();
+        assert!(log.contains("Secrets Manager: "), "{log}");
+        assert!(!log.contains(CONFIDENTIAL), "the secret was given away");
+    }
 }

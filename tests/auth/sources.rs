@@ -510,6 +510,16 @@ async fn discovery_and_keys_take_three_seconds_together() {
     assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
 }
 
+#[tokio::test]
+async fn a_server_without_tls_is_not_talked_to_by_https() {
+    let server = Server::start().await;
+    server.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    let url = server.url("/keys").replace("http:", "https:");
+    let (_, verifier) = clocked(KeySource::url(&url).unwrap());
+    assert_eq!(outcome(&verifier, &P256.token(&claims())).await.err(), Some("keys_unavailable"));
+    assert_eq!(server.requests(), 0);
+}
+
 #[test]
 fn what_goes_without_tls_stays_on_this_machine() {
     for url in

@@ -1,0 +1,147 @@
+//! The documents that are read, each in every form that an item has room for.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use imaging_study::document::{self, Form, attribute};
+use imaging_study::target::{SiteId, StudyId};
+use serde_json::{Value, json};
+
+use crate::{Outcome, support};
+
+const SIZES: [u32; 3] = [10, 1_000, 10_000];
+const FORMS: [Form; 3] = [Form::Gzip, Form::Text, Form::Map];
+const INSTANCES_PER_SERIES: u32 = 250;
+
+/// A stored document.
+#[derive(Clone)]
+pub(crate) struct Document {
+    /// The id under which it stands in the table.
+    pub(crate) id: String,
+    /// How many instances it lists.
+    pub(crate) instances: u32,
+    /// The form in which it is stored.
+    pub(crate) form: Form,
+    /// The bytes of its JSON.
+    pub(crate) json_bytes: u32,
+    /// The bytes of it as it is stored; `None` for a map, which has no one length.
+    pub(crate) stored_bytes: Option<u32>,
+    /// Whether an item has room for it; it is not in the table otherwise.
+    pub(crate) fits: bool,
+}
+
+/// Puts a document of every size into the table, in every form that fits.
+pub(crate) async fn store(table: &Client) -> Outcome<Vec<Document>> {
+    let mut documents = Vec::new();
+    for instances in SIZES {
+        for form in FORMS {
+            let id = format!("{}-{instances}", form.word());
+            let study = study(&id, instances);
+            let json = study.to_string();
+            let json_bytes = u32::try_from(json.len())?;
+            // The attributes beside the document are those that the service writes; the form is chosen here.
+            let mut item =
+                document::encode(&SiteId::parse(support::SITE)?, &StudyId::parse(&id)?, &json)?.head;
+            let (value, stored_bytes) = match form {
+                Form::Gzip => {
+                    let gzip = gzip(json.as_bytes())?;
+                    let bytes = u32::try_from(gzip.len())?;
+                    (AttributeValue::B(Blob::new(gzip)), Some(bytes))
+                }
+                Form::Text => (AttributeValue::S(json), Some(json_bytes)),
+                Form::Map | Form::Flat => (native(study), None),
+            };
+            item.insert(attribute::DOCUMENT.to_owned(), value);
+            let put = table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await;
+            let fits = match put.map_err(aws_sdk_dynamodb::Error::from) {
+                Ok(_) => true,
+                Err(error) if error.message().is_some_and(|text| text.starts_with("Item size")) => false,
+                Err(error) => return Err(error.into()),
+            };
+            documents.push(Document { id, instances, form, json_bytes, stored_bytes, fits });
+        }
+    }
+    Ok(documents)
+}
+
+/// A cone beam CT of this many instances, some 170 bytes each: UIDs of a device's root, a series, and 19 digits that do
+/// not compress.
+fn study(id: &str, instances: u32) -> Value {
+    let coding = |system: &str, code: &str| json!({ "system": system, "code": code });
+    let modality = coding("http://dicom.nema.org/resources/ontology/DCM", "CT");
+    let mut digits = Digits(u64::from(instances));
+    let mut series = Vec::new();
+    for first in (1..=instances).step_by(INSTANCES_PER_SERIES as usize) {
+        let uid = format!("1.2.826.0.1.3680043.2.1125.{}", digits.next());
+        let last = instances.min(first + INSTANCES_PER_SERIES - 1);
+        let listed: Vec<Value> = (first..=last)
+            .map(|number| {
+                json!({
+                    "uid": format!("{}.{}", &uid[..uid.len() - 5], digits.next()),
+                    "sopClass": coding("urn:ietf:rfc:3986", "urn:oid:1.2.840.10008.5.1.4.1.1.2"),
+                    "number": number,
+                })
+            })
+            .collect();
+        series.push(json!({
+            "uid": uid,
+            "number": first / INSTANCES_PER_SERIES + 1,
+            "modality": modality,
+            "numberOfInstances": listed.len(),
+            "instance": listed,
+        }));
+    }
+    json!({
+        "resourceType": "ImagingStudy",
+        "id": id,
+        "meta": { "versionId": "1", "lastUpdated": "2026-04-11T15:20:03Z" },
+        "status": "available",
+        "modality": [modality],
+        "subject": { "reference": "Patient/example-1" },
+        "started": "2026-04-11T15:12:44Z",
+        "numberOfSeries": series.len(),
+        "numberOfInstances": instances,
+        "description": "Cone beam CT of the mandible",
+        "series": series,
+    })
+}
+
+/// Numbers of 19 digits, the same in every run: `SplitMix64`.
+struct Digits(u64);
+
+impl Digits {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        1_000_000_000_000_000_000 + (mixed ^ (mixed >> 31)) % 9_000_000_000_000_000_000
+    }
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// JSON as native attributes.
+fn native(value: Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(flag) => AttributeValue::Bool(flag),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text),
+        Value::Array(values) => AttributeValue::L(values.into_iter().map(native).collect()),
+        Value::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| (name, native(value)));
+            AttributeValue::M(members.collect::<HashMap<_, _>>())
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! What a read costs: the function, hello-world on the same runtime (`floor`) and a bare `GetItem` (`bare`), side by
+//! side under a Runtime API, with the store behind TLS. `make bench` builds the three and runs this.
+//!
+//! CPU time and memory are the operating system's accounts of each process. Every round starts every case anew, one
+//! after the other, so that what disturbs the machine disturbs all of them; figures are medians over the rounds.
+//!
+//! - `BENCH_ROUNDS` (15): the rounds.
+//! - `BENCH_ANSWERS` (200): the warm answers of a case in one round.
+//! - `BENCH_OUT`: a file that takes the tables, too.
+//! - `BENCH_BOOTSTRAP`: the function to measure. Without it, it is the one that cargo builds for this benchmark, which
+//!   has the features that development dependencies switch on.
+
+mod documents;
+mod process;
+mod report;
+#[path = "../../local/runtime_api.rs"]
+mod runtime_api;
+#[path = "../../local/support.rs"]
+mod support;
+mod tls;
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use imaging_study::document::Form;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use documents::Document;
+use process::Accounts;
+use runtime_api::Function;
+use tls::Authority;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// What `floor` says.
+const HELLO: &str = "hello, world";
+/// Where systems keep their roots in one file: Debian, Fedora and Amazon Linux, Alpine.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// What is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Hello-world.
+    Floor,
+    /// `GetItem` and nothing else.
+    Bare,
+    /// The function, its key set in its configuration.
+    Function,
+    /// The function, its key set at an `https` URL.
+    FunctionWithUrl,
+}
+
+/// One row of the tables.
+pub(crate) struct Case {
+    pub(crate) program: Program,
+    pub(crate) document: Document,
+    /// Whether the client accepts gzip.
+    pub(crate) gzip: bool,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// The figures of one process: milliseconds and KiB.
+pub(crate) struct Sample {
+    /// From the start to the first request for an event.
+    pub(crate) next_wall: f64,
+    pub(crate) next_cpu: f64,
+    /// From the start to the first answer.
+    pub(crate) first_wall: f64,
+    pub(crate) first_cpu: f64,
+    /// Of one answer after the first.
+    pub(crate) warm_wall: Spread,
+    pub(crate) warm_cpu: Spread,
+    /// The most memory that was resident, by the end.
+    pub(crate) peak_kib: f64,
+}
+
+/// How figures are spread.
+pub(crate) struct Spread {
+    pub(crate) mean: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// How the benchmark is set.
+pub(crate) struct Settings {
+    pub(crate) rounds: u32,
+    pub(crate) answers: u32,
+    pub(crate) out: Option<PathBuf>,
+    /// The function, if it is not cargo's.
+    pub(crate) bootstrap: Option<PathBuf>,
+}
+
+/// What the cases are run with.
+pub(crate) struct Bench {
+    pub(crate) settings: Settings,
+    pub(crate) floor: PathBuf,
+    pub(crate) bare: PathBuf,
+    pub(crate) bootstrap: PathBuf,
+    /// Certificates in the system's file of roots.
+    pub(crate) system_roots: usize,
+    environment: HashMap<String, String>,
+    environment_with_url: HashMap<String, String>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stderr, reason = "a command's output")]
+async fn main() -> ExitCode {
+    // `cargo test --all-targets` starts benchmarks, too, and without this argument.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        eprintln!("service: measures under `cargo bench` only");
+        return ExitCode::SUCCESS;
+    }
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("service: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
+async fn run() -> Outcome<()> {
+    let (table, store) = support::dynamodb(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?).await;
+    let documents = documents::store(&table).await?;
+    let bench = Bench::new(Settings::from_env()?, store).await?;
+
+    let mut cases = cases(&documents)?;
+    for round in 1..=bench.settings.rounds {
+        eprintln!("round {round} of {}", bench.settings.rounds);
+        for case in &mut cases {
+            let sample = bench.sample(case).await.map_err(|fault| format!("{}: {fault}", case.name()))?;
+            case.samples.push(sample);
+        }
+    }
+
+    let report = report::markdown(&bench, &documents, &cases)?;
+    print!("{report}");
+    if let Some(path) = &bench.settings.out {
+        std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+        std::fs::write(path, report).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Every program with every document that it can read, for every client between whom it makes a difference.
+fn cases(documents: &[Document]) -> Outcome<Vec<Case>> {
+    let case = |program, document: &Document, gzip| Case {
+        program,
+        document: document.clone(),
+        gzip,
+        samples: vec![],
+    };
+    let small = documents.first().ok_or("no documents")?;
+    let mut cases = vec![case(Program::Floor, small, true)];
+    for document in documents.iter().filter(|document| document.fits) {
+        if document.form != Form::Map {
+            cases.push(case(Program::Bare, document, true));
+        }
+        cases.extend([true, false].map(|gzip| case(Program::Function, document, gzip)));
+    }
+    cases.push(case(Program::FunctionWithUrl, small, true));
+    Ok(cases)
+}
+
+impl Settings {
+    fn from_env() -> Outcome<Self> {
+        let path = |name| std::env::var_os(name).map(PathBuf::from);
+        Ok(Self {
+            rounds: count("BENCH_ROUNDS", 15)?,
+            answers: count("BENCH_ANSWERS", 200)?,
+            out: path("BENCH_OUT"),
+            bootstrap: path("BENCH_BOOTSTRAP"),
+        })
+    }
+}
+
+fn count(variable: &str, default: u32) -> Result<u32, String> {
+    match std::env::var(variable).map(|value| u32::from_str(&value)) {
+        Err(_) => Ok(default),
+        Ok(Ok(count)) if count > 0 => Ok(count),
+        Ok(_) => Err(format!("{variable}: takes a number from 1 on")),
+    }
+}
+
+impl Bench {
+    async fn new(settings: Settings, store: std::net::SocketAddr) -> Outcome<Self> {
+        let built = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
+        let bootstrap = built_binary(settings.bootstrap.as_deref().unwrap_or(built))?;
+        let examples = built.with_file_name("examples");
+
+        let authority = Authority::new()?;
+        let mut environment = support::environment(&authority.in_front_of(store).await?);
+        let amazon = include_str!("../../src/amazon-trust-services.pem");
+        environment.insert("AWS_CA_BUNDLE".into(), roots("store-roots.pem", amazon, &authority)?);
+
+        let mut environment_with_url = environment.clone();
+        environment_with_url.remove("JWT_JWKS");
+        let key_set = format!("{}/jwks.json", authority.in_front_of(serve_key_set().await?).await?);
+        environment_with_url.insert("JWT_JWKS_URL".into(), key_set);
+        let system = system_roots()?;
+        environment_with_url.insert("SSL_CERT_FILE".into(), roots("system-roots.pem", &system, &authority)?);
+
+        Ok(Self {
+            settings,
+            floor: built_binary(&examples.join("floor"))?,
+            bare: built_binary(&examples.join("bare"))?,
+            bootstrap,
+            system_roots: system.matches("BEGIN CERTIFICATE").count(),
+            environment,
+            environment_with_url,
+        })
+    }
+
+    /// Starts the case's program, has it answer, and ends it.
+    async fn sample(&self, case: &Case) -> Outcome<Sample> {
+        let (binary, environment) = match case.program {
+            Program::Floor => (&self.floor, &self.environment),
+            Program::Bare => (&self.bare, &self.environment),
+            Program::Function => (&self.bootstrap, &self.environment),
+            Program::FunctionWithUrl => (&self.bootstrap, &self.environment_with_url),
+        };
+        let events: Vec<String> =
+            (0..=self.settings.answers).map(|number| case.event(number)).collect::<Outcome<_>>()?;
+        let mut function = Function::start(binary, environment).await;
+        let mut accounts = Accounts::of(function.process.id().ok_or("it has ended")?);
+        let next_wall = milliseconds(function.poll().await - function.started);
+        let next_cpu = accounts.cpu_at_rest().await?;
+
+        let (mut walls, mut cpus) = (Vec::new(), Vec::new());
+        let mut before = next_cpu;
+        for event in events {
+            let asked = Instant::now();
+            let sent = function.exchange(event).await;
+            walls.push(milliseconds(sent.at - asked));
+            case.check(sent.payload)?;
+            // It has done with one event when it asks for another.
+            function.poll().await;
+            let after = accounts.cpu_at_rest().await?;
+            cpus.push(milliseconds(after.saturating_sub(before)));
+            before = after;
+        }
+        let peak_kib = f64::from(accounts.peak_kib()?);
+        function.process.kill().await?;
+        Ok(Sample {
+            next_wall,
+            next_cpu: milliseconds(next_cpu),
+            // The pause before the first event, in which the accounts were read, is no part of it.
+            first_wall: next_wall + walls.remove(0),
+            first_cpu: milliseconds(next_cpu) + cpus.remove(0),
+            warm_wall: Spread::of(walls),
+            warm_cpu: Spread::of(cpus),
+            peak_kib,
+        })
+    }
+}
+
+impl Case {
+    /// An API Gateway event that asks for the document, with a token of its own.
+    fn event(&self, number: u32) -> Outcome<String> {
+        let mut event: Value = serde_json::from_str(include_str!("../../events/found-gzip.json"))?;
+        let id = self.document.id.as_str();
+        let path = format!("/site/{}/fhir/imaging-study/{id}", support::SITE);
+        event["pathParameters"]["id"] = id.into();
+        event["rawPath"] = path.as_str().into();
+        event["requestContext"]["http"]["path"] = path.into();
+        let claims = support::claims_with(&json!({ "jti": number.to_string() }));
+        event["headers"]["authorization"] = format!("Bearer {}", support::token(&claims)).into();
+        if !self.gzip {
+            event["headers"]["accept-encoding"] = "identity".into();
+        }
+        Ok(event.to_string())
+    }
+
+    /// An answer counts if it is a 200 with the whole document.
+    fn check(&self, payload: Result<Bytes, Bytes>) -> Outcome<()> {
+        let payload = payload.map_err(|error| String::from_utf8_lossy(&error).into_owned())?;
+        let answer: GatewayAnswer = serde_json::from_slice(&payload)?;
+        if answer.status_code != 200 {
+            return Err(format!("answers {}: {}", answer.status_code, answer.body).into());
+        }
+        let found = answer.document_bytes()?;
+        let expected = match self.program {
+            Program::Floor => HELLO.len().try_into()?,
+            _ => self.document.json_bytes,
+        };
+        if found != expected {
+            return Err(format!("answers {found} bytes of {expected}").into());
+        }
+        Ok(())
+    }
+}
+
+/// What a function sends for API Gateway.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GatewayAnswer {
+    status_code: u16,
+    is_base64_encoded: bool,
+    body: String,
+}
+
+impl GatewayAnswer {
+    /// The bytes of the body, inflated if it is gzip: the last four say how many (RFC 1952 §2.3.1).
+    fn document_bytes(&self) -> Outcome<u32> {
+        if !self.is_base64_encoded {
+            return Ok(self.body.len().try_into()?);
+        }
+        let gzip = BASE64_STANDARD.decode(&self.body)?;
+        let size = gzip.last_chunk().ok_or("a body of gzip that is none")?;
+        Ok(u32::from_le_bytes(*size))
+    }
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |percent: usize| figures[(figures.len() - 1) * percent / 100];
+        let mean = figures.iter().sum::<f64>() / figures.iter().map(|_| 1.0).sum::<f64>();
+        Self { mean, p50: at(50), p99: at(99) }
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn built_binary(path: &Path) -> Result<PathBuf, String> {
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    Err(format!(
+        "{} is missing: `cargo build --release --bin bootstrap --examples` builds it",
+        path.display()
+    ))
+}
+
+fn system_roots() -> Outcome<String> {
+    let path = SYSTEM_ROOTS.iter().find(|path| Path::new(path).is_file());
+    Ok(std::fs::read_to_string(path.ok_or("the system has no file of root certificates")?)?)
+}
+
+/// Writes a file of these roots and the throw-away one; its path.
+fn roots(name: &str, others: &str, authority: &Authority) -> Outcome<String> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, format!("{others}\n{}", authority.root))?;
+    Ok(path.to_str().ok_or("the target directory's path is not UTF-8")?.to_owned())
+}
+
+/// Serves the development key's set for as long as the runtime lives.
+async fn serve_key_set() -> Outcome<std::net::SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let routes = Router::new().route("/jwks.json", get(|| async { support::jwks() }));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Ok(address)
+}

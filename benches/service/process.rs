@@ -1,0 +1,66 @@
+//! What the operating system counts of a process: CPU time and memory.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Outcome;
+
+/// How often a process is looked at until it rests.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// The accounts of one process, in `/proc`.
+pub(crate) struct Accounts {
+    folder: PathBuf,
+    /// CPU time by thread: a thread that has ended takes its account with it.
+    threads: HashMap<OsString, Duration>,
+}
+
+impl Accounts {
+    /// Those of the process with this id.
+    pub(crate) fn of(id: u32) -> Self {
+        Self { folder: format!("/proc/{id}").into(), threads: HashMap::new() }
+    }
+
+    /// User and system time since the start, in nanoseconds of resolution, read as soon as the process rests: the
+    /// scheduler does not count the time slice that is still running.
+    pub(crate) async fn cpu_at_rest(&mut self) -> Outcome<Duration> {
+        let mut before = None;
+        loop {
+            tokio::time::sleep(GLANCE).await;
+            let rests = self.read_threads()?;
+            let now = rests.then(|| self.threads.values().sum());
+            match now {
+                Some(cpu) if now == before => return Ok(cpu),
+                _ => before = now,
+            }
+        }
+    }
+
+    /// Reads every thread's account, and says whether all threads sleep.
+    fn read_threads(&mut self) -> Outcome<bool> {
+        let mut all_sleep = true;
+        for thread in std::fs::read_dir(self.folder.join("task"))? {
+            let thread = thread?;
+            // `PID (NAME) STATE …`, proc_pid_stat(5). A thread may end while the list is read.
+            let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
+            let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.trim_start().chars().next());
+            all_sleep &= state == Some('S');
+            // Nanoseconds on a CPU first (Documentation/scheduler/sched-stats.rst of the kernel).
+            let schedstat = std::fs::read_to_string(thread.path().join("schedstat")).map_err(|fault| {
+                format!("the kernel keeps no accounts of threads (CONFIG_SCHED_INFO): {fault}")
+            })?;
+            let nanoseconds = schedstat.split(' ').next().unwrap_or_default().parse()?;
+            self.threads.insert(thread.file_name(), Duration::from_nanos(nanoseconds));
+        }
+        Ok(all_sleep)
+    }
+
+    /// The most memory that the process has had resident, in KiB.
+    pub(crate) fn peak_kib(&self) -> Outcome<u32> {
+        let status = std::fs::read_to_string(self.folder.join("status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+        Ok(peak.trim().trim_end_matches(" kB").parse()?)
+    }
+}

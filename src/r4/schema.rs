@@ -1,0 +1,82 @@
+//! The shape of a FHIR type, as the tables of `elements` write it down.
+
+use super::elements;
+use super::primitive::Primitive;
+
+/// A type of FHIR that has elements.
+pub(super) struct Type {
+    pub(super) name: &'static str,
+    /// Sorted by name.
+    pub(super) elements: &'static [Element],
+    /// Who has the first member needs the second, by the rule named third.
+    pub(super) needs: &'static [(&'static str, &'static str, &'static str)],
+    /// Whether other members may stand beside the elements.
+    pub(super) open: bool,
+}
+
+impl Type {
+    pub(super) fn element(&self, name: &str) -> Option<&'static Element> {
+        let at = self.elements.binary_search_by(|element| element.name.cmp(name)).ok()?;
+        Some(&self.elements[at])
+    }
+}
+
+/// An element, by the JSON member that carries it: a choice of types is as many elements, of which one may be there.
+pub(super) struct Element {
+    pub(super) name: &'static str,
+    /// `value[x]` for `valueString` and its like.
+    pub(super) choice: Option<&'static str>,
+    pub(super) count: Count,
+    pub(super) shape: Shape,
+}
+
+pub(super) const fn element(name: &'static str, count: Count, shape: Shape) -> Element {
+    Element { name, choice: None, count, shape }
+}
+
+pub(super) const fn choice(choice: &'static str, name: &'static str, count: Count, shape: Shape) -> Element {
+    Element { name, choice: Some(choice), count, shape }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    Optional,
+    Required,
+    Any,
+    AtLeastOne,
+}
+
+pub(super) enum Shape {
+    /// A primitive with neither id nor extensions: `id`, `Extension.url`, `Narrative.div`.
+    Attribute(Primitive),
+    /// A primitive whose id and extensions stand in the member `_name`.
+    Primitive(Primitive),
+    /// A code out of a required value set, sorted.
+    Code(&'static [&'static str]),
+    Complex(&'static Type),
+    /// A reference to one of these resource types, or to any if there are none.
+    Reference(&'static [&'static str]),
+    /// A contained resource.
+    Resource,
+}
+
+/// What every contained resource has; `text` and extensions are a `DomainResource`'s.
+pub(super) static CONTAINED: Type = Type {
+    name: "Resource",
+    elements: &[
+        element("extension", Count::Any, Shape::Complex(&elements::EXTENSION)),
+        element("id", Count::Optional, Shape::Attribute(Primitive::Id)),
+        element("implicitRules", Count::Optional, Shape::Primitive(Primitive::Uri)),
+        element("language", Count::Optional, Shape::Primitive(Primitive::Code)),
+        element("meta", Count::Optional, Shape::Complex(&elements::META)),
+        element("modifierExtension", Count::Any, Shape::Complex(&elements::EXTENSION)),
+        element("text", Count::Optional, Shape::Complex(&elements::NARRATIVE)),
+    ],
+    needs: &[],
+    open: true,
+};
+
+/// Whether R4 has a resource type of this name.
+pub(super) fn is_resource(name: &str) -> bool {
+    elements::RESOURCES.binary_search(&name).is_ok()
+}

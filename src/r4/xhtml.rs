@@ -1,0 +1,126 @@
+//! The narrative's XHTML: well formed, and nothing that runs or loads (txt-1,
+//! <http://hl7.org/fhir/R4/narrative.html>).
+
+use roxmltree::{Document, Node};
+
+const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
+
+#[rustfmt::skip]
+const ELEMENTS: [&str; 48] = [
+    "a", "abbr", "acronym", "b", "big", "blockquote", "br", "caption", "cite", "code", "col", "colgroup",
+    "dd", "dfn", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "li", "ol",
+    "p", "pre", "q", "samp", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th",
+    "thead", "tr", "tt", "ul", "var",
+];
+
+#[rustfmt::skip]
+const ATTRIBUTES: [&str; 49] = [
+    "abbr", "accesskey", "align", "alt", "axis", "bgcolor", "border", "cellpadding", "cellspacing", "char",
+    "charoff", "charset", "cite", "class", "clear", "colspan", "compact", "coords", "dir", "frame", "headers",
+    "height", "href", "hreflang", "hspace", "id", "lang", "longdesc", "name", "noshade", "nowrap", "rel",
+    "rev", "rowspan", "rules", "scope", "shape", "size", "span", "src", "start", "style", "summary",
+    "tabindex", "title", "type", "valign", "vspace", "width",
+];
+
+/// Entities are XML's own five and numbers: "there is no support for HTML entities like `&nbsp;`".
+pub(super) fn check(text: &str) -> Result<(), String> {
+    let document = Document::parse(text).map_err(|error| {
+        // The position alone: the message would repeat the narrative.
+        let place = error.pos();
+        format!("is not well-formed XHTML at line {}, column {}", place.row, place.col)
+    })?;
+    let root = document.root_element();
+    if root.tag_name().name() != "div" || root.tag_name().namespace() != Some(NAMESPACE) {
+        return Err(format!("must be a div of the namespace {NAMESPACE}"));
+    }
+    document.descendants().filter(Node::is_element).try_for_each(element)
+}
+
+fn element(node: Node<'_, '_>) -> Result<(), String> {
+    let name = node.tag_name();
+    if name.namespace() != Some(NAMESPACE) || !ELEMENTS.contains(&name.name()) {
+        return Err("has an element that a narrative may not have (txt-1)".to_owned());
+    }
+    for attribute in node.attributes() {
+        let allowed = match attribute.namespace() {
+            None => ATTRIBUTES.contains(&attribute.name()),
+            Some(namespace) => namespace == roxmltree::NS_XML_URI,
+        };
+        if !allowed {
+            return Err("has an attribute that a narrative may not have (txt-1)".to_owned());
+        }
+        let scheme = attribute.value().trim_start().split_once(':').map(|(scheme, _)| scheme);
+        if scheme
+            .is_some_and(|scheme| ["javascript", "vbscript"].iter().any(|s| scheme.eq_ignore_ascii_case(s)))
+        {
+            return Err("has a script (txt-1)".to_owned());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn div(inner: &str) -> Result<(), String> {
+        check(&format!("<div xmlns=\"{NAMESPACE}\">{inner}</div>"))
+    }
+
+    #[test]
+    fn formatting_tables_links_and_images_are_a_narrative() {
+        for inner in [
+            "text",
+            "",
+            "<p class='a' style=\"color: red\">x<br/>y</p>",
+            "<table><tr><td colspan=\"2\">1</td></tr></table>",
+            "<a href=\"#x\">y</a><img src=\"#p1\" alt=\"\"/>",
+            "<p xml:lang=\"de\">&lt;&amp;&#160;</p>",
+        ] {
+            assert_eq!(div(inner), Ok(()), "{inner}");
+        }
+    }
+
+    #[test]
+    fn what_runs_or_loads_is_no_narrative() {
+        for inner in [
+            "<script>x</script>",
+            "<p onclick=\"x\">y</p>",
+            "<a href=\" JavaScript:x\">y</a>",
+            "<iframe src=\"x\"/>",
+            "<form action=\"x\"/>",
+            "<link rel=\"x\"/>",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+        ] {
+            assert!(div(inner).is_err(), "{inner}");
+        }
+    }
+
+    #[test]
+    fn a_narrative_is_well_formed() {
+        for text in ["", "text", "<div>", "<div/><div/>"] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        for inner in ["<p>", "</p>", "<p><b></p></b>", "&nbsp;", "a & b", "<p a=1/>", "<p id='a' id='b'/>"] {
+            assert!(div(inner).is_err(), "{inner}");
+        }
+    }
+
+    #[test]
+    fn a_narrative_is_a_div_of_the_namespace() {
+        assert!(check("<div>text</div>").is_err());
+        assert!(check(&format!("<p xmlns=\"{NAMESPACE}\">text</p>")).is_err());
+    }
+
+    #[test]
+    fn entities_do_not_multiply() {
+        let bomb = format!("<!DOCTYPE div [<!ENTITY a \"aa\">]><div xmlns=\"{NAMESPACE}\">&a;</div>");
+        assert!(check(&bomb).is_err());
+    }
+
+    #[test]
+    fn a_broken_narrative_is_named_by_its_place_alone() {
+        let reason = div("<Patient-Name>").unwrap_err();
+        assert!(reason.contains("line 1") && !reason.contains("Patient"), "{reason}");
+    }
+}

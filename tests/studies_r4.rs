@@ -1,0 +1,145 @@
+//! The check against FHIR R4, on the cases of `data/r4.tsv` and on documents out of the wild.
+#![cfg(feature = "cli")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use imaging_study::r4::{Refused, Study};
+
+const CASES: &str = include_str!("data/r4.tsv");
+
+/// `path`, `what`, `document` of every case.
+fn cases() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    CASES.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let columns: Vec<_> = line.splitn(3, '\t').collect();
+        let [path, what, members] = columns[..] else { panic!("not three columns: {line}") };
+        let document = match members {
+            whole if whole.starts_with('{') => whole.to_owned(),
+            "" => with(""),
+            members => with(&format!(",{members}")),
+        };
+        (path, what, document)
+    })
+}
+
+fn with(members: &str) -> String {
+    let required = r#""resourceType":"ImagingStudy","id":"a","status":"available""#;
+    format!(r#"{{{required},"subject":{{"reference":"Patient/1"}}{members}}}"#)
+}
+
+fn refused(json: &str) -> Refused {
+    match Study::parse(json.as_bytes()) {
+        Ok(_) => panic!("taken: {json}"),
+        Err(refused) => refused,
+    }
+}
+
+#[test]
+fn every_valid_case_is_taken_and_every_other_refused_at_its_element() {
+    let wrong: Vec<_> = cases()
+        .filter_map(|(path, what, document)| {
+            let found = Study::parse(document.as_bytes());
+            let right = match &found {
+                Ok(_) => path == "-",
+                Err(refused) => refused.problems.iter().any(|problem| problem.path == path),
+            };
+            (!right).then(|| format!("{what}: {:?}", found.map(|_| "taken").map_err(|r| r.problems)))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_case_is_refused_for_one_reason_alone() {
+    let several: Vec<_> = cases()
+        .filter(|(path, ..)| *path != "-")
+        .map(|(_, what, document)| (what, refused(&document).problems))
+        .filter(|(_, problems)| problems.len() > 1)
+        .collect();
+    assert!(several.is_empty(), "{several:#?}");
+}
+
+/// The folder of collected documents, which stands beside the crate where it is being worked on.
+fn collected(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/imagingstudies").join(folder);
+    let Ok(entries) = fs::read_dir(&root) else {
+        println!("skipped: there are no collected documents beside the crate");
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn documents_out_of_the_wild_are_taken_in_their_own_bytes() {
+    for file in collected("") {
+        let bytes = fs::read(&file).unwrap();
+        match Study::parse(&bytes) {
+            Ok(study) => assert_eq!(study.json().as_bytes(), bytes.trim_ascii(), "{}", file.display()),
+            // One of them has no id, and nothing else wrong with it.
+            Err(refused) => {
+                let paths: Vec<_> = refused.problems.iter().map(|problem| &*problem.path).collect();
+                assert_eq!(paths, ["ImagingStudy.id"], "{}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn documents_of_other_versions_of_fhir_are_refused_where_they_differ() {
+    for file in collected("not-r4") {
+        let refused = refused(&fs::read_to_string(&file).unwrap());
+        let expected = match file.file_stem().unwrap().to_str().unwrap() {
+            "dicom2fhir-00-mr-raw" => ("ImagingStudy.extension", "must not be an empty array"),
+            "dstu2-hl7-example" => ("ImagingStudy.patient", "is no element of an R4 ImagingStudy"),
+            "hl7-r5-example" => ("ImagingStudy.series[0].modality.coding", "is no element of an R4 Coding"),
+            "no-subject" => ("ImagingStudy.subject", "is required"),
+            other => panic!("what is wrong with {other}?"),
+        };
+        let found = refused.problems.iter().any(|p| (&*p.path, &*p.reason) == expected);
+        assert!(found, "{}: {:?}", file.display(), refused.problems);
+    }
+}
+
+#[test]
+fn text_that_is_no_json_is_refused_by_line_and_column() {
+    let refused = refused("{\"resourceType\":\n\"ImagingStudy\",}");
+    assert!(refused.problems[0].reason.ends_with("line 2 column 16"), "{refused}");
+}
+
+#[test]
+fn a_refused_document_keeps_its_id() {
+    assert_eq!(refused(&with(r#","foo":1"#)).id.as_deref(), Some("a"));
+}
+
+#[test]
+fn problems_beyond_the_twentieth_are_counted() {
+    let unknown: Vec<_> = (0..25).map(|n| format!(r#","x{n}":1"#)).collect();
+    let refused = refused(&with(&unknown.concat()));
+    assert_eq!((refused.problems.len(), refused.left_off), (20, 5));
+}
+
+#[test]
+fn no_value_of_a_document_is_repeated() {
+    for (_, what, document) in cases() {
+        let document = document.replace("available", "SECRET").replace("Patient/1", "SECRET/1");
+        let Err(refused) = Study::parse(document.as_bytes()) else { continue };
+        let reasons = refused.problems.iter().map(ToString::to_string).collect::<String>();
+        assert!(!reasons.contains("SECRET"), "{what}: {reasons}");
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused_and_overflows_no_stack() {
+    let deep = |levels: usize| {
+        let open = r#"{"url":"http://example.org/e","extension":["#.repeat(levels);
+        with(&format!(r#","extension":[{open}{{"url":"x","valueCode":"y"}}{}]"#, "]}".repeat(levels)))
+    };
+    assert!(Study::parse(deep(40).as_bytes()).is_ok());
+    assert!(refused(&deep(10_000)).problems[0].reason.contains("too deeply"));
+}
