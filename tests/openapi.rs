@@ -1,6 +1,5 @@
 //! `openapi.yaml` against the answers that the code gives: statuses, headers and bodies.
 
-#![cfg(feature = "cli")] // for its JSON Schema
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "../local/runtime_api.rs"]
