@@ -316,7 +316,8 @@ impl TableError {
 }
 
 /// The causes of an error, outermost first, on one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {

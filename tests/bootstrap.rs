@@ -104,7 +104,8 @@ async fn the_body_is_the_stored_document_to_the_byte() {
 #[tokio::test]
 async fn the_largest_plain_answer_is_one_that_lambda_takes() {
     let largest = document_of(MAX_PAYLOAD_BYTES - ENVELOPE_BYTES, std::iter::repeat('x'));
-    let payload = function_with([largest]).await.exchange(event("found.json").to_string()).await.payload.unwrap();
+    let payload =
+        function_with([largest]).await.exchange(event("found.json").to_string()).await.payload.unwrap();
     assert!(payload.len() <= MAX_PAYLOAD_BYTES, "{} bytes", payload.len());
     assert!(payload.len() > MAX_PAYLOAD_BYTES - ENVELOPE_BYTES, "{} bytes", payload.len());
 }

@@ -16,6 +16,11 @@ impl<'a> Members<'a> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
+    /// What stands in `_name`: the id and extensions of the primitive `name`.
+    pub(super) fn beside(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(member, _)| member.strip_prefix('_') == Some(name)).map(|(_, value)| *value)
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         match Node::of(self.value(name)?) {
             Ok(Node::String(text)) => Some(text),

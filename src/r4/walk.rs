@@ -248,12 +248,10 @@ impl Walk {
             }
             let inner = at.member(element.name);
             if extensible(&element) {
-                let partner = members.value(&if beside { stem.to_owned() } else { format!("_{stem}") });
-                match (beside, partner) {
-                    (false, _) => self.primitives(&inner, element, Some(value), partner),
-                    (true, None) => self.primitives(&inner, element, None, Some(value)),
-                    // Seen to with the value.
-                    (true, Some(_)) => {}
+                if !beside {
+                    self.primitives(&inner, element, Some(value), members.beside(stem));
+                } else if members.value(stem).is_none() {
+                    self.primitives(&inner, element, None, Some(value));
                 }
             } else if matches!(element.count, Count::Any | Count::AtLeastOne) {
                 for (index, item) in self.array(&inner, value).into_iter().flatten().enumerate() {

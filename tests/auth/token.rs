@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use imaging_study::auth::{KeySource, Principal, Settings};
 use serde_json::{Value, json};
 
-use crate::api::Api;
+use crate::api::{Api, Log};
 use crate::support::*;
 
 /// Requests that must be refused, each a test of its own: its name, the request's headers, and the reason.
@@ -85,6 +85,10 @@ fn repeated(first: &str, second: &str) -> HeaderMap {
     headers.append(AUTHORIZATION, HeaderValue::from_str(first).unwrap());
     headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
     headers
+}
+
+fn other_header(name: &'static str, value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
 }
 
 fn good() -> String {
@@ -236,6 +240,10 @@ refused! {
     bytes_that_are_no_utf_8: authorization(b"Bearer \xff\xfe.a.b") => "token_malformed",
     letters_beyond_ascii: authorization("Bearer ä.ö.ü".as_bytes()) => "token_malformed",
 
+    token_in_a_cookie: other_header("cookie", &format!("access_token={}", good())) => "token_missing",
+    token_in_a_header_of_its_own: other_header("x-authorization", &format!("Bearer {}", good())) => "token_missing",
+    token_in_proxy_authorization: other_header("proxy-authorization", &format!("Bearer {}", good())) => "token_missing",
+
     // Claims.
     claims_not_json: with_payload(b"site=4") => "claims_malformed",
     claims_empty: with_payload(b"") => "claims_malformed",
@@ -332,6 +340,13 @@ accepted! {
 }
 
 #[tokio::test]
+async fn a_token_in_the_query_is_not_looked_at() {
+    let path = format!("/site/4/fhir/imaging-study/a?access_token={}", good());
+    let reply = Api::new(verifier()).await.get_path(&path, HeaderMap::new()).await;
+    reply.assert_unauthorized("token_missing", &bearer(&good()));
+}
+
+#[tokio::test]
 async fn an_issuer_that_is_not_checked_still_has_to_be_text() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
@@ -384,4 +399,16 @@ async fn without_leeway_a_token_ends_with_the_second_that_exp_names() {
         let result = outcome(&verifier, &P256.token(&claims_with(&json!({"exp": exp})))).await;
         assert_eq!(result.err(), expected, "{exp}");
     }
+}
+
+#[tokio::test]
+async fn a_check_that_is_switched_off_is_named_at_the_start() {
+    let log = Log::default();
+    let _capturing = tracing::subscriber::set_default(log.subscriber());
+    let settings = || settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");
+    verifier_with(settings());
+    assert_eq!(log.take(), "");
+    verifier_with(Settings { issuer: None, audiences: None, ..settings() });
+    let warnings = log.take();
+    assert!(warnings.contains("(JWT_ISSUER=*)") && warnings.contains("(JWT_AUDIENCE=*)"), "{warnings}");
 }

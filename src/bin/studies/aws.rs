@@ -13,6 +13,7 @@ use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider:
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use imaging_study::aws::{CaBundleError, ca_bundle};
+use imaging_study::table::causes;
 use thiserror::Error;
 
 /// A call that is throttled is tried this often, with growing pauses of up to 20 seconds: a load that fills a table
@@ -53,7 +54,7 @@ pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
     let provider = aws.credentials_provider().ok_or_else(|| ConnectError::NoCredentials(String::new()))?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(aws),
-        Err(error) => Err(ConnectError::NoCredentials(error.to_string())),
+        Err(error) => Err(ConnectError::NoCredentials(causes(&error))),
     }
 }
 
