@@ -45,6 +45,10 @@ invoke: $(BUILT) ## Answer one event in Lambda's container (EVENT=events/….jso
 start-api: $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local start-api --warm-containers LAZY $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
+.PHONY: watch
+watch: .venv/lambda/ready ## Serve the function on http://127.0.0.1:9001 and rebuild it on every change
+	tools/beside-local tools/with-local-variables .venv/lambda/bin/cargo-lambda lambda watch --bin bootstrap --invoke-port 9001
+
 .PHONY: contract
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract

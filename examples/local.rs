@@ -7,19 +7,23 @@
 #[path = "../local/support.rs"]
 mod support;
 
+use std::error::Error;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use imaging_study::auth::Verifier;
 use imaging_study::config::{Config, Environment as _, Process};
-use imaging_study::document;
+use imaging_study::load::{Counts, End, Observer};
 use imaging_study::store::Store;
-use imaging_study::target::{SiteId, StudyId};
-use imaging_study::{Service, audit};
+use imaging_study::table::Table;
+use imaging_study::target::SiteId;
+use imaging_study::{Service, audit, load, source};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::{Body, RequestExt as _, http};
 use tokio::net::TcpListener;
@@ -40,15 +44,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn std::error::Error>> {
+async fn run() -> Result<(), Box<dyn Error>> {
     let dynamodb_host = setting("DYNAMODB_HOST", Ipv4Addr::LOCALHOST)?;
     let table_at = listen("DYNAMODB_PORT", dynamodb_host, setting("DYNAMODB_PORT", 8000)?).await?;
     let http_at = listen("LOCAL_PORT", Ipv4Addr::LOCALHOST, setting("LOCAL_PORT", 9000)?).await?;
 
     let (table, dynamodb) = support::dynamodb(table_at).await;
-    for path in support::sample_paths() {
-        load(&table, &path).await.map_err(|fault| format!("{}: {fault}", path.display()))?;
-    }
+    load(&table).await?;
 
     let endpoint = format!("http://127.0.0.1:{}", dynamodb.port());
     let config = Config::from_env(&support::environment(&endpoint))?;
@@ -81,18 +83,28 @@ async fn listen(variable: &str, host: Ipv4Addr, port: u16) -> Result<TcpListener
         .map_err(|fault| format!("cannot listen on {host}:{port} ({fault}); set {variable} to another port"))
 }
 
-async fn load(
-    table: &aws_sdk_dynamodb::Client,
-    path: &std::path::Path,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let json = std::fs::read_to_string(path)?;
-    let resource: serde_json::Value = serde_json::from_str(&json)?;
-    let id = StudyId::parse(resource["id"].as_str().unwrap_or_default())?;
-    let items = document::encode(&SiteId::parse(support::SITE)?, &id, &json)?;
-    for item in items.parts.into_iter().chain([items.head]) {
-        table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await?;
+/// Fills the table with the sample studies, by what `studies load` does.
+async fn load(client: &Client) -> Result<(), Box<dyn Error>> {
+    let table = Table::new(client.clone(), support::TABLE.to_owned());
+    let inputs = source::inputs(&support::sample_paths())?;
+    let site = SiteId::parse(support::SITE)?;
+    match load::load(Some(&table), &site, inputs, &mut Strict, std::future::pending()).await {
+        (_, End::Complete | End::Stopped) => Ok(()),
+        (_, End::Table(fault)) => Err(fault.into()),
+        (_, End::Observer(fault)) => Err(fault.into()),
     }
-    Ok(())
+}
+
+/// Ends the loading at the first sample that is broken, and says where it is.
+struct Strict;
+
+impl Observer for Strict {
+    fn refused(&mut self, refusal: &load::Refusal) -> io::Result<()> {
+        let problem = refusal.problems.first().map(|problem| format!("{}: {}", problem.path, problem.reason));
+        Err(io::Error::other(format!("{}: {}", refusal.origin, problem.unwrap_or_default())))
+    }
+
+    fn progress(&mut self, _: &Counts, _: u64) {}
 }
 
 /// Hands a request to the function's handler, as the gateway would.

@@ -310,10 +310,9 @@ impl Cache {
         self.held().last_attempt = Some(Attempt { at: started, succeeded: false });
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.remote.fetch(&self.algorithms)).await;
         let result = fetched.unwrap_or(Err(FetchError::Timeout));
-        let mut held = self.held();
-        held.last_attempt = Some(Attempt { at: (self.clock)(), succeeded: result.is_ok() });
+        self.held().last_attempt = Some(Attempt { at: (self.clock)(), succeeded: result.is_ok() });
         match result {
-            Ok(set) => held.set = Some((Arc::new(set), started)),
+            Ok(set) => self.held().set = Some((Arc::new(set), started)),
             Err(error) => tracing::warn!(cause = %error, "the key set could not be fetched"),
         }
     }

@@ -89,15 +89,15 @@ enum Name {
 }
 
 /// Why no key set could be made of what a source delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum SetError {
     #[error("no JWK Set (RFC 7517 §5)")]
     Malformed,
     #[error("a JWK Set of more than {MAX_KEYS} keys")]
     TooMany,
-    #[error("no key that verifies signatures of the configured algorithms")]
-    NoneFits,
-    #[error("neither a JWK Set, nor a JWK, nor a bare HMAC secret")]
+    #[error("no key that verifies signatures of the configured algorithms ({0})")]
+    NoneFits(String),
+    #[error("JSON that is neither a JWK Set nor a JWK")]
     NoSecret,
 }
 
@@ -149,12 +149,10 @@ impl KeySet {
     /// Reads a secret: a JWK Set, one JWK, or a bare HMAC secret.
     ///
     /// What begins with `{` is JSON and has to be one of the first two: Secrets Manager's console stores pairs of
-    /// names and values as such an object, and its text is not what tokens are signed with. PEM is refused, because
-    /// a public key in the place of an HMAC secret is known to everyone (CVE-2015-9235 and its kin). One line end
-    /// after a bare secret is not part of it: editors and `echo` leave it behind.
+    /// names and values as such an object, and its text is not what tokens are signed with. One line end after a bare
+    /// secret is not part of it: editors and `echo` leave it behind.
     pub(super) fn from_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, SetError> {
-        let start = secret.trim_ascii_start();
-        if start.starts_with(b"{") {
+        if secret.trim_ascii_start().starts_with(b"{") {
             let object = json::object(secret).ok_or(SetError::NoSecret)?;
             return match (object.get("keys"), object.get("kty")) {
                 (Some(_), _) => Self::from_jwks(secret, algorithms, Origin::Private),
@@ -163,9 +161,6 @@ impl KeySet {
                 }
                 (None, None) => Err(SetError::NoSecret),
             };
-        }
-        if start.starts_with(b"-----BEGIN") {
-            return Err(SetError::NoSecret);
         }
         let bare = secret.strip_suffix(b"\n").map_or(secret, |line| line.strip_suffix(b"\r").unwrap_or(line));
         Self::of(std::iter::once(Key::from_bare_secret(bare, algorithms)))
@@ -180,15 +175,18 @@ impl KeySet {
                 Err(reason) => odd.push(reason.to_string()),
             }
         }
-        if !odd.is_empty() {
-            tracing::warn!(
-                skipped = odd.len(),
-                used = keys.len(),
-                reasons = odd.join(", "),
-                "keys were skipped"
-            );
+        let reasons = odd.join(", ");
+        if keys.is_empty() {
+            return Err(SetError::NoneFits(if reasons.is_empty() {
+                "it is empty".to_owned()
+            } else {
+                reasons
+            }));
         }
-        if keys.is_empty() { Err(SetError::NoneFits) } else { Ok(Self(keys)) }
+        if !odd.is_empty() {
+            tracing::info!(skipped = odd.len(), used = keys.len(), reasons, "keys were skipped");
+        }
+        Ok(Self(keys))
     }
 
     /// The one key for a token with this algorithm and `kid`. With a `kid` it is the key of that name; without, the
@@ -234,6 +232,8 @@ enum Odd {
     PublicSecret,
     #[error("size_refused")]
     Size,
+    #[error("pem_as_secret")]
+    Pem,
 }
 
 impl Key {
@@ -349,13 +349,17 @@ fn ed(jwk: &Value) -> Result<DecodingKey, Odd> {
     if x.len() == 32 { Ok(DecodingKey::from_ed_der(&x)) } else { Err(Odd::Size) }
 }
 
-/// At least as long as the hash (RFC 7518 §3.2).
+/// At least as long as the hash (RFC 7518 §3.2), and no PEM: a public key in the place of a secret is known to
+/// everyone, and whoever knows it could sign (the classic confusion of RS256 with HS256, met from this side).
 fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, Odd> {
     let hash = match algorithm {
         Algorithm::HS512 => 64,
         Algorithm::HS384 => 48,
         _ => 32,
     };
+    if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
+        return Err(Odd::Pem);
+    }
     if secret.len() < hash { Err(Odd::Size) } else { Ok(DecodingKey::from_secret(secret)) }
 }
 
@@ -531,6 +535,14 @@ mod tests {
                 assert_eq!(import(&key(short), EVERY, Origin::Private), Err(Odd::Size), "{alg} {short}");
             }
         }
+    }
+
+    #[test]
+    fn pem_is_no_hmac_key() {
+        let pem =
+            "\n-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
+        let key = json!({"kty": "oct", "k": BASE64URL.encode(pem)});
+        assert_eq!(import(&key, EVERY, Origin::Private), Err(Odd::Pem));
     }
 
     #[test]

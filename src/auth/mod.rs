@@ -271,3 +271,24 @@ impl Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own() {
+        let words: HashSet<_> = Reason::ALL.map(Reason::word).into();
+        assert_eq!(words.len(), Reason::ALL.len());
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+
+    #[test]
+    fn a_description_is_missing_exactly_where_no_token_came() {
+        let silent: Vec<_> =
+            Reason::ALL.into_iter().filter(|reason| reason.description().is_none()).collect();
+        assert_eq!(silent, [Reason::TokenMissing, Reason::SchemeUnsupported]);
+    }
+}

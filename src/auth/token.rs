@@ -173,10 +173,7 @@ fn check_audience(claims: &Value, expected: Option<&[String]>) -> Result<(), Rea
 
 /// `exp` is required; `nbf` and `iat` hold if they are there (RFC 7519 §4.1.4-6).
 fn check_times(claims: &Value, now: SystemTime, leeway: Duration) -> Result<(), Reason> {
-    let now = match now.duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
-    };
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let leeway = leeway.as_secs_f64();
     if numeric_date(claims, "exp")?.ok_or(Reason::ExpiryMissing)? + leeway <= now {
         return Err(Reason::TokenExpired);

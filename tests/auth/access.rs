@@ -128,6 +128,7 @@ async fn trouble_with_a_key_set_is_told_without_what_is_in_it() {
         (jwks([secret, json!({"kty": "EC", "crv": CONFIDENTIAL})]), "alg_not_allowed, unsupported_crv"),
         (jwks([json!({"kty": "EC", "crv": "P-256", "alg": CONFIDENTIAL})]), "alg_not_allowed"),
         (jwks([json!({"kty": "RSA", "n": CONFIDENTIAL, "e": 3})]), "malformed"),
+        (jwks([]), "it is empty"),
     ] {
         let issuer = Server::start().await;
         issuer.answer("/keys", Answer::text(delivered));
@@ -139,4 +140,47 @@ async fn trouble_with_a_key_set_is_told_without_what_is_in_it() {
         assert!(reply.log.contains(told), "{told}: {}", reply.log);
         reply.assert_discreet(&headers);
     }
+}
+
+#[tokio::test]
+async fn keys_that_are_skipped_are_counted() {
+    let issuer = Server::start().await;
+    let odd =
+        [json!({"kty": "EC", "use": "enc", "kid": CONFIDENTIAL}), json!({"kty": "AKP", "pub": CONFIDENTIAL})];
+    issuer.answer("/keys", Answer::text(jwks(odd.into_iter().chain([P256.jwk()]))));
+    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+    let api = Api::new(verifier_with(settings(source, "ES256"))).await;
+    let headers = with(&json!({}));
+    let reply = api.get(headers.clone()).await;
+    assert_eq!(reply.line["reason"], "ok");
+    let counted =
+        r#""message":"keys were skipped","skipped":2,"used":1,"reasons":"use_not_sig, unsupported_kty""#;
+    assert!(reply.log.contains(counted), "{}", reply.log);
+    reply.assert_discreet(&headers);
+}
+
+#[tokio::test]
+async fn keys_and_table_are_made_ready_during_init() {
+    let issuer = Server::start().await;
+    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+    let api = Api::new(verifier_with(settings(source, "ES256"))).await;
+    api.warm_up().await;
+    assert_eq!((issuer.requests(), api.reads()), (1, 1));
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
+    assert_eq!(issuer.requests(), 1);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_during_init_are_logged_and_fetched_by_a_request() {
+    let issuer = Server::start().await;
+    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
+    let clock = Clock::at(now());
+    let verifier = Verifier::with_clock(settings(source, "ES256"), &aws(), clock.reading()).unwrap();
+    let api = Api::new(verifier).await;
+    let log = api.warm_up().await;
+    assert!(log.contains("the key set could not be fetched"), "{log}");
+    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    clock.forward(1);
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
 }

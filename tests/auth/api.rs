@@ -46,13 +46,29 @@ impl Api {
         Self { service: Service::new(verifier, store), table, log: Log::default() }
     }
 
+    /// What happens during Init. Returns what was logged.
+    pub(crate) async fn warm_up(&self) -> String {
+        let _capturing = tracing::subscriber::set_default(self.log.subscriber());
+        self.service.warm_up().await;
+        self.log.take()
+    }
+
+    /// How often the table was asked.
+    pub(crate) fn reads(&self) -> usize {
+        self.table.requests()
+    }
+
     pub(crate) async fn get(&self, headers: HeaderMap) -> Reply {
         self.get_at("4", headers).await
     }
 
     pub(crate) async fn get_at(&self, site: &str, headers: HeaderMap) -> Reply {
+        self.get_path(&format!("/site/{site}/fhir/imaging-study/a"), headers).await
+    }
+
+    pub(crate) async fn get_path(&self, path: &str, headers: HeaderMap) -> Reply {
         let mut request = Request::new(Body::Empty);
-        *request.uri_mut() = format!("/site/{site}/fhir/imaging-study/a").parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = headers;
         let answer = {
             let _capturing = tracing::subscriber::set_default(self.log.subscriber());
@@ -73,7 +89,7 @@ impl Api {
             body,
             line,
             log,
-            reads: self.table.requests(),
+            reads: self.reads(),
         }
     }
 }
