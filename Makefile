@@ -34,7 +34,7 @@ lint: .venv/sam/ready .venv/checkov/ready ## Check the template with sam, cfn-li
 	.venv/sam/bin/cfn-lint --include-checks I -- template.yaml
 	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
 
-# Inputs that each property is tried with, by the million with time to spare; the bound is on the whole run.
+# Inputs that each property is tried with, and the seconds after which a run is stopped.
 FUZZ_CASES ?= 20000
 FUZZ_SECONDS ?= 900
 
