@@ -415,6 +415,39 @@ accepted! {
     white_space_within_the_json: with_payload(format!("\n{} \t", claims()).as_bytes()),
 }
 
+/// Keys that must not be used though their signatures hold, each beside a good one: who signs, and
+/// what is said of the key.
+macro_rules! unusable_key {
+    ($($name:ident: $signer:expr, $changes:tt,)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let signer = $signer;
+            let odd = merged(signer.jwk(), &json!($changes));
+            let verifier = verifier_of(&jwks([odd, ED25519.jwk()]), "ES256,ES384,RS256,EdDSA,HS256");
+            let headers = bearer(&signer.token(&claims()));
+            let reply = Api::new(verifier).await.get(headers.clone()).await;
+            reply.assert_unauthorized("key_unknown", &headers);
+        }
+    )*};
+}
+
+unusable_key! {
+    key_for_encryption: P256.clone(), {"use": "enc"},
+    key_that_only_signs: P256.clone(), {"key_ops": ["sign"]},
+    key_that_does_nothing: P256.clone(), {"key_ops": []},
+    p384_key_labelled_es256: P384.clone(), {"alg": "ES256"},
+    p256_key_labelled_es384: P256.clone(), {"alg": "ES384"},
+    p256_key_labelled_p384: P256.clone(), {"crv": "P-384"},
+    rsa_key_labelled_hs256: RSA.clone(), {"alg": "HS256"},
+    rsa_key_labelled_with_an_algorithm_of_encryption: RSA.clone(), {"alg": "RSA-OAEP"},
+    key_with_a_kid_that_is_a_number: P256.clone(), {"kid": 5},
+    key_with_its_private_half: P256.clone(), {"d": "AAAA"},
+    empty_secret: Signer::hmac("HS256", "short", b""), {},
+    one_byte_secret: Signer::hmac("HS256", "short", b"x"), {},
+    secret_of_31_bytes: Signer::hmac("HS256", "short", &[7; 31]), {},
+    secret_that_is_the_rsa_key_in_pem: Signer::hmac("HS256", "pem", pem(&RSA.public_spki()).as_bytes()), {},
+}
+
 #[tokio::test]
 async fn a_token_in_the_query_is_not_looked_at() {
     let path = format!("/site/4/fhir/imaging-study/a?access_token={}", good());
