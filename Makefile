@@ -34,6 +34,27 @@ lint: .venv/sam/ready .venv/checkov/ready ## Check the template with sam, cfn-li
 	.venv/sam/bin/cfn-lint --include-checks I -- template.yaml
 	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
 
+# Inputs that each property is tried with, and the seconds after which a run is stopped.
+FUZZ_CASES ?= 20000
+FUZZ_SECONDS ?= 900
+
+.PHONY: fuzz
+fuzz: ## Try the parsers of tokens and documents with many random inputs (FUZZ_CASES, FUZZ_SECONDS)
+	cargo test --locked --all-features --no-run
+	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --all-features --test auth properties
+	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --all-features --test studies_r4
+
+.PHONY: bench
+bench: ## Measure the function beside hello-world and a bare GetItem (BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs/benchmarks.md)
+	cargo build --release --locked --bin bootstrap
+	cp target/release/bootstrap target/bootstrap-as-shipped
+	cargo build --release --locked --example floor --example bare
+	BENCH_BOOTSTRAP=$(CURDIR)/target/bootstrap-as-shipped cargo bench --locked --bench service
+
+.PHONY: bench-load
+bench-load: ## Measure how fast `studies load` fills a table, and in how much memory
+	cargo bench --locked --features cli --bench load
+
 .PHONY: build
 build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64)
 

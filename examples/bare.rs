@@ -11,7 +11,9 @@ use lambda_http::{Body, Error, Request, RequestExt as _, Response, run, service_
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let roots = Process.var("AWS_CA_BUNDLE").map(|path| aws::ca_bundle(path.as_ref())).transpose()?;
-    let client = Client::new(&aws::sdk_config(roots).await);
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&aws::sdk_config(roots).await);
+    config.set_endpoint_url(Process.var("AWS_ENDPOINT_URL_DYNAMODB"));
+    let client = Client::from_conf(config.build());
     let table = Process.var("TABLE_NAME").ok_or("TABLE_NAME is required")?;
     let (client, table) = (&client, table.as_str());
     run(service_fn(move |request: Request| async move {

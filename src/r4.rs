@@ -2,10 +2,11 @@
 //! everything that is not.
 //!
 //! Checked are types, cardinalities, required codes, primitive formats (real calendar dates among them), choice types,
-//! primitive extensions and their padding, duplicate and unknown members, narrative, the targets of references, and the
-//! rules ele-1, ext-1, ref-1, txt-1, dom-2 to dom-5, att-1, cpt-2, qty-3 and its kin. Contained resources are held to what every
-//! resource has and to FHIR's JSON format. Not checked are terminologies beyond the required codes, profiles, txt-2 (a
-//! narrative must say something: real systems send empty ones), and rules that compare values (per-1, rng-2, tim-*).
+//! primitive extensions and their padding, duplicate and unknown members, narrative, the targets of references, and
+//! the rules ele-1, ext-1, ref-1, txt-1, dom-2 to dom-5, att-1, cpt-2, exp-1, qty-3 and its kin. Contained resources
+//! are held to what every resource has and to FHIR's JSON format. Not checked are terminologies beyond the required
+//! codes, profiles, txt-2 (a narrative must say something: real systems send empty ones), rules that compare values
+//! (per-1, rng-2, rat-1) and the rules of datatypes that only extensions use (tim-*, trd-*, drq-*, sqty-1).
 
 mod elements;
 mod json;

@@ -321,7 +321,7 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let text = error.to_string();
+        let text = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
         if !texts.iter().any(|known| known.contains(&text)) {
             texts.push(text);
         }

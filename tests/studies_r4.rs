@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imaging_study::r4::{Refused, Study};
+use imaging_study::r4::{MOST_PROBLEMS, Refused, Study};
+use proptest::prelude::*;
 
 const CASES: &str = include_str!("data/r4.tsv");
 
@@ -142,4 +143,25 @@ fn nesting_without_end_is_refused_and_overflows_no_stack() {
     };
     assert!(Study::parse(deep(40).as_bytes()).is_ok());
     assert!(refused(&deep(10_000)).problems[0].reason.contains("too deeply"));
+}
+
+proptest! {
+    /// Whatever becomes of a document on its way, the check ends, and takes it as it is or says where it is wrong.
+    #[test]
+    fn a_damaged_document_is_taken_as_it_is_or_refused_for_a_reason(
+        case in prop::sample::select(cases().collect::<Vec<_>>()),
+        at in any::<prop::sample::Index>(),
+        instead in prop::sample::select(vec!["", "\"", "{", "}", "[", "]", ",", "null", "0", "\\", "_", "\u{0}", "é"]),
+        length in 0_usize..4,
+    ) {
+        let mut characters: Vec<char> = case.2.chars().collect();
+        let at = at.index(characters.len());
+        let end = (at + length).min(characters.len());
+        characters.splice(at..end, instead.chars());
+        let document: String = characters.into_iter().collect();
+        match Study::parse(document.as_bytes()) {
+            Ok(study) => prop_assert_eq!(study.json(), document.trim()),
+            Err(refused) => prop_assert!((1..=MOST_PROBLEMS).contains(&refused.problems.len())),
+        }
+    }
 }

@@ -409,6 +409,12 @@ async fn what_is_wrong_with_the_surroundings_is_one_line_and_status_2() {
     no_region.env_remove("AWS_REGION");
     let mut no_credentials = load("T", &endpoint);
     no_credentials.env_remove("AWS_ACCESS_KEY_ID");
+    let mut failing_credentials = load("T", &endpoint);
+    let config = bench.file("config", "[default]\ncredential_process = false\n");
+    failing_credentials
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env("AWS_CONFIG_FILE", config)
+        .env("PATH", "/bin:/usr/bin");
     let no_file = bench.command("load", &["/nowhere/a.json"]);
     let no_report = bench.command("load", &[&file, "--report", "/nowhere/report"]);
     for (mut command, reason) in [
@@ -416,7 +422,8 @@ async fn what_is_wrong_with_the_surroundings_is_one_line_and_status_2() {
         (other_table, "there is no table Other in this account and region"),
         (nobody, "DynamoDB cannot be reached: "),
         (no_region, "no region: set AWS_REGION, or use a profile that has one"),
-        (no_credentials, "no credentials: "),
+        (no_credentials, "no credentials: set AWS_PROFILE, or log in\n"),
+        (failing_credentials, "the credentials cannot be had: "),
         (no_file, "/nowhere/a.json: No such file or directory"),
         (no_report, "/nowhere/report: No such file or directory"),
     ] {

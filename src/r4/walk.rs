@@ -203,11 +203,10 @@ impl Walk {
         if members.0.is_empty() {
             self.problem(at, "must not be an empty object");
         }
-        let mut seen = HashSet::with_capacity(members.0.len());
-        for (name, _) in &members.0 {
-            if !seen.insert(name) {
-                self.problem(&at.member(name), "occurs more than once");
-            }
+        let mut names: Vec<&str> = members.0.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            self.problem(&at.member(pair[0]), "occurs more than once");
         }
     }
 

@@ -204,9 +204,13 @@ proptest! {
 
     #[test]
     fn any_claims_and_any_path_into_them_are_answered(
-        claims in any_json(), path in "(/[a-zA-Z/~01]{0,6}|[ -~]{0,6})", rule in "[a-z/~01]{0,4}=[a-zA-Z]{0,5}", site in "[a-z0-9.]{1,4}",
+        claims in any_json(),
+        path in "(/[a-zA-Z/~01]{0,6}|[ -~]{0,6})",
+        rule in "[a-z/~01]{0,4}=[a-zA-Z]{0,5}",
+        site in "[a-z0-9.]{1,4}",
     ) {
-        let mut settings = settings(KeySource::jwks(&jwks([ED25519.jwk()]), &algorithms("EdDSA")).unwrap(), "EdDSA");
+        let keys = KeySource::jwks(&jwks([ED25519.jwk()]), &algorithms("EdDSA")).unwrap();
+        let mut settings = settings(keys, "EdDSA");
         if let Some(path) = ClaimPath::parse(&path) {
             settings.access.site_claim = path;
         }
@@ -233,7 +237,8 @@ proptest! {
         let reach = principal.authorize(&SiteId::parse("4").unwrap()).ok();
 
         let binds = ["patient", "user", "system"].contains(&context);
-        let ordered = "cruds".chars().filter(|letter| permissions.contains(*letter)).collect::<String>() == permissions;
+        let letters = "cruds".chars().filter(|letter| permissions.contains(*letter));
+        let ordered = letters.collect::<String>() == permissions;
         let reads = ["read", "*"].contains(&&*permissions) || (ordered && permissions.contains('r'));
         let grants = ["ImagingStudy", "*"].contains(&resource) && reads && parameters.is_empty();
         let expected = match (binds, grants, context) {
@@ -245,7 +250,10 @@ proptest! {
     }
 
     #[test]
-    fn a_patient_is_covered_only_by_a_reference_that_ends_in_it(id in "[0-9a.-]{1,3}", reference in "((https?://)?[a-z/]{0,4}Patient/)?[0-9a./-]{0,4}") {
+    fn a_patient_is_covered_only_by_a_reference_that_ends_in_it(
+        id in "[0-9a.-]{1,3}",
+        reference in "((https?://)?[a-z/]{0,4}Patient/)?[0-9a./-]{0,4}",
+    ) {
         if Reach::Patient(id.clone()).covers(Some(&reference)) {
             let unversioned = reference.split("/_history/").next().unwrap();
             prop_assert_eq!(unversioned.rsplit('/').next(), Some(&*id));
@@ -282,10 +290,13 @@ proptest! {
     fn any_configuration_is_read(
         values in btree_map(
             select(vec![
-                "TABLE_NAME", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL", "JWT_JWKS_SECRET_ARN", "JWT_JWKS", "JWT_ALGORITHMS",
-                "JWT_LEEWAY_SECONDS", "SITE_CLAIM", "ALL_SITES", "SMART_SCOPES", "CONSISTENT_READ", "AWS_ENDPOINT_URL_DYNAMODB",
+                "TABLE_NAME", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL", "JWT_JWKS_SECRET_ARN", "JWT_JWKS",
+                "JWT_ALGORITHMS", "JWT_LEEWAY_SECONDS", "SITE_CLAIM", "ALL_SITES", "SMART_SCOPES", "CONSISTENT_READ",
+                "AWS_ENDPOINT_URL_DYNAMODB",
             ]),
-            prop_oneof![any::<String>(), "[ -~]{0,20}", "https://[a-z.:/?#@]{0,12}", "arn:[a-z0-9:/-]{0,60}", "[0-9]{1,20}"],
+            prop_oneof![
+                any::<String>(), "[ -~]{0,20}", "https://[a-z.:/?#@]{0,12}", "arn:[a-z0-9:/-]{0,60}", "[0-9]{1,20}",
+            ],
             0..13,
         ),
     ) {

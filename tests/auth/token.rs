@@ -1,5 +1,6 @@
 //! The rules of a token, at the handler: each attack changes one thing about a token that is accepted.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -87,6 +88,22 @@ fn repeated(first: &str, second: &str) -> HeaderMap {
     headers
 }
 
+/// A token of the attacker's own key under a trusted name, with these members of the header besides.
+fn by_impostor(changes: &Value) -> HeaderMap {
+    let header = merged(P256.header(), changes);
+    bearer(&IMPOSTOR.sign(&header.to_string(), claims().to_string().as_bytes()))
+}
+
+/// A token whose header says one thing and whose signer is another.
+fn signed_by(signer: &Signer, header: &str) -> HeaderMap {
+    bearer(&signer.sign(header, claims().to_string().as_bytes()))
+}
+
+/// The claims that are necessary, and these members besides.
+fn with_bare_claims(members: &str) -> HeaderMap {
+    with_payload(format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}",{members}}}"#).as_bytes())
+}
+
 fn other_header(name: &'static str, value: &str) -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
 }
@@ -96,16 +113,16 @@ fn good() -> String {
 }
 
 /// A signer of the attacker's own under a name that is trusted.
-fn impostor() -> Signer {
-    Signer::p256(&P256.kid)
-}
+static IMPOSTOR: LazyLock<Signer> = LazyLock::new(|| Signer::p256(&P256.kid));
 
 refused! {
     // What jsonwebtoken by itself accepts.
     aud_missing: with_claims(&json!({"aud": null})) => "audience_wrong",
     aud_number: with_claims(&json!({"aud": 123})) => "audience_wrong",
     aud_object: with_claims(&json!({"aud": {}})) => "audience_wrong",
-    aud_null: with_payload(br#"{"iss":"https://issuer.example","aud":null,"exp":1800000300}"#) => "audience_wrong",
+    aud_null:
+        with_payload(br#"{"iss":"https://issuer.example","aud":null,"exp":1800000300}"#)
+        => "audience_wrong",
     aud_list_with_a_number: with_claims(&json!({"aud": [1, AUDIENCE]})) => "audience_wrong",
     iss_missing: with_claims(&json!({"iss": null})) => "issuer_wrong",
     iss_number: with_claims(&json!({"iss": 5})) => "issuer_wrong",
@@ -149,22 +166,32 @@ refused! {
     alg_none_in_other_case: signed_by_nobody("nOnE", "") => "algorithm_refused",
     alg_empty: signed_by_nobody("", "") => "algorithm_refused",
     alg_twice: with_header_text(r#"{"alg":"none","alg":"ES256","kid":"p256"}"#) => "header_malformed",
-    alg_twice_by_escape: with_header_text(r#"{"alg":"ES256","\u0061lg":"none","kid":"p256"}"#) => "header_malformed",
+    alg_twice_by_escape:
+        with_header_text(r#"{"alg":"ES256","\u0061lg":"none","kid":"p256"}"#)
+        => "header_malformed",
     kid_twice: with_header_text(r#"{"alg":"ES256","kid":"p256","kid":"ed"}"#) => "header_malformed",
-    nested_member_twice: with_header_text(r#"{"alg":"ES256","kid":"p256","x":{"a":1,"a":2}}"#) => "header_malformed",
+    nested_member_twice:
+        with_header_text(r#"{"alg":"ES256","kid":"p256","x":{"a":1,"a":2}}"#)
+        => "header_malformed",
     header_list: with_header_text(r#"[{"alg":"ES256","kid":"p256"}]"#) => "header_malformed",
     header_empty: with_header_text("") => "header_malformed",
     header_with_more_after_it: with_header_text(r#"{"alg":"ES256","kid":"p256"}{}"#) => "header_malformed",
-    header_with_a_byte_order_mark: with_header_text("\u{feff}{\"alg\":\"ES256\",\"kid\":\"p256\"}") => "header_malformed",
-    header_nested_without_end: with_header_text(&format!(r#"{{"alg":"ES256","kid":"p256","x":{}"#, "[".repeat(3000))) => "header_malformed",
+    header_with_a_byte_order_mark:
+        with_header_text("\u{feff}{\"alg\":\"ES256\",\"kid\":\"p256\"}")
+        => "header_malformed",
+    header_nested_without_end:
+        with_header_text(&format!(r#"{{"alg":"ES256","kid":"p256","x":{}"#, "[".repeat(3000)))
+        => "header_malformed",
 
     // Keys that a token brings along, or names by what is no name.
-    jwk_of_the_attacker: bearer(&impostor().sign(&merged(P256.header(), &json!({"jwk": impostor().jwk()})).to_string(), claims().to_string().as_bytes())) => "signature_invalid",
-    jwk_without_kid: bearer(&impostor().sign(&json!({"alg": "ES256", "jwk": impostor().jwk()}).to_string(), claims().to_string().as_bytes())) => "signature_invalid",
-    jku_of_the_attacker: bearer(&impostor().sign(&merged(P256.header(), &json!({"jku": "https://evil.example/jwks.json"})).to_string(), claims().to_string().as_bytes())) => "signature_invalid",
-    x5u_of_the_attacker: bearer(&impostor().sign(&merged(P256.header(), &json!({"x5u": "https://evil.example/x5u.pem"})).to_string(), claims().to_string().as_bytes())) => "signature_invalid",
-    x5c_of_the_attacker: bearer(&impostor().sign(&merged(P256.header(), &json!({"x5c": ["AAAA"]})).to_string(), claims().to_string().as_bytes())) => "signature_invalid",
-    another_key_under_a_trusted_kid: bearer(&impostor().token(&claims())) => "signature_invalid",
+    jwk_of_the_attacker: by_impostor(&json!({"jwk": IMPOSTOR.jwk()})) => "signature_invalid",
+    jwk_without_kid: by_impostor(&json!({"kid": null, "jwk": IMPOSTOR.jwk()})) => "signature_invalid",
+    jku_of_the_attacker:
+        by_impostor(&json!({"jku": "https://evil.example/jwks.json"}))
+        => "signature_invalid",
+    x5u_of_the_attacker: by_impostor(&json!({"x5u": "https://evil.example/x5u.pem"})) => "signature_invalid",
+    x5c_of_the_attacker: by_impostor(&json!({"x5c": ["AAAA"]})) => "signature_invalid",
+    another_key_under_a_trusted_kid: bearer(&IMPOSTOR.token(&claims())) => "signature_invalid",
     kid_unknown: with_header(&json!({"kid": "p257"})) => "key_unknown",
     kid_in_other_case: with_header(&json!({"kid": "P256"})) => "key_unknown",
     kid_empty: with_header(&json!({"kid": ""})) => "key_unknown",
@@ -182,40 +209,64 @@ refused! {
     rsa_key_as_pkcs1_der_for_hmac: hmac_by(&RSA.public_pkcs1()) => "algorithm_refused",
     rsa_key_as_spki_der_for_hmac: hmac_by(&RSA.public_spki()) => "algorithm_refused",
     rsa_key_as_pem_for_hmac: hmac_by(pem(&RSA.public_spki()).as_bytes()) => "algorithm_refused",
-    rsa_key_as_pem_without_line_end_for_hmac: hmac_by(pem(&RSA.public_spki()).trim_end().as_bytes()) => "algorithm_refused",
+    rsa_key_as_pem_without_line_end_for_hmac:
+        hmac_by(pem(&RSA.public_spki()).trim_end().as_bytes())
+        => "algorithm_refused",
     rsa_key_as_jwk_for_hmac: hmac_by(RSA.jwk().to_string().as_bytes()) => "algorithm_refused",
     rsa_modulus_for_hmac: hmac_by(RSA.jwk()["n"].as_str().unwrap().as_bytes()) => "algorithm_refused",
-    rsa_key_as_pem_for_the_hmac_key: hmac_under_its_own_kid(pem(&RSA.public_spki()).as_bytes()) => "signature_invalid",
-    rsa_key_as_jwk_for_the_hmac_key: hmac_under_its_own_kid(RSA.jwk().to_string().as_bytes()) => "signature_invalid",
+    rsa_key_as_pem_for_the_hmac_key:
+        hmac_under_its_own_kid(pem(&RSA.public_spki()).as_bytes())
+        => "signature_invalid",
+    rsa_key_as_jwk_for_the_hmac_key:
+        hmac_under_its_own_kid(RSA.jwk().to_string().as_bytes())
+        => "signature_invalid",
     empty_secret_for_the_hmac_key: hmac_under_its_own_kid(b"") => "signature_invalid",
     pss_by_a_key_of_pkcs1: bearer(&RSA.with("PS256").token(&claims())) => "algorithm_refused",
-    hmac_key_named_for_es256: bearer(&P256.sign(r#"{"alg":"ES256","kid":"secret"}"#, claims().to_string().as_bytes())) => "algorithm_refused",
-    es256_key_named_for_es384: bearer(&P384.sign(r#"{"alg":"ES384","kid":"p256"}"#, claims().to_string().as_bytes())) => "algorithm_refused",
-    es256_signature_said_to_be_eddsa: bearer(&P256.sign(r#"{"alg":"EdDSA","kid":"ed"}"#, claims().to_string().as_bytes())) => "signature_invalid",
-    es256_signature_said_to_be_hs256: bearer(&P256.sign(r#"{"alg":"HS256","kid":"secret"}"#, claims().to_string().as_bytes())) => "signature_invalid",
+    hmac_key_named_for_es256: signed_by(&P256, r#"{"alg":"ES256","kid":"secret"}"#) => "algorithm_refused",
+    es256_key_named_for_es384: signed_by(&P384, r#"{"alg":"ES384","kid":"p256"}"#) => "algorithm_refused",
+    es256_signature_said_to_be_eddsa:
+        signed_by(&P256, r#"{"alg":"EdDSA","kid":"ed"}"#)
+        => "signature_invalid",
+    es256_signature_said_to_be_hs256:
+        signed_by(&P256, r#"{"alg":"HS256","kid":"secret"}"#)
+        => "signature_invalid",
 
     // Signatures.
     signature_missing: with_segments(|h, p, _| format!("{h}.{p}.")) => "signature_invalid",
     signature_of_zeros: with_signature(|_| vec![0; 64]) => "signature_invalid",
     signature_in_der: with_signature(|_| vec![0x30, 6, 2, 1, 0, 2, 1, 0]) => "signature_invalid",
     signature_cut_short: with_signature(|signature| signature[..63].to_vec()) => "signature_invalid",
-    signature_with_a_byte_after_it: with_signature(|signature| [signature, &[0]].concat()) => "signature_invalid",
+    signature_with_a_byte_after_it:
+        with_signature(|signature| [signature, &[0]].concat())
+        => "signature_invalid",
     signature_twice: with_signature(|signature| signature.repeat(2)) => "signature_invalid",
-    payload_of_another_token: with_segments(|h, _, s| format!("{h}.{}.{s}", base64url(claims_with(&json!({"sub": "admin"})).to_string()))) => "signature_invalid",
-    payload_in_other_white_space: with_segments(|h, _, s| format!("{h}.{}.{s}", base64url(format!("{} ", claims())))) => "signature_invalid",
+    payload_of_another_token:
+        with_segments(|h, _, s| format!("{h}.{}.{s}", base64url(claims_with(&json!({"sub": "admin"})).to_string())))
+        => "signature_invalid",
+    payload_in_other_white_space:
+        with_segments(|h, _, s| format!("{h}.{}.{s}", base64url(format!("{} ", claims()))))
+        => "signature_invalid",
 
     // The three segments.
     one_segment: bearer("abc") => "token_malformed",
     two_segments: with_segments(|h, p, _| format!("{h}.{p}")) => "token_malformed",
     four_segments: with_segments(|h, p, s| format!("{h}.{p}.{s}.")) => "token_malformed",
     five_segments: with_segments(|h, p, s| format!("{h}.{p}.{s}.{p}.{s}")) => "token_malformed",
-    five_segments_of_encryption: bearer("eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..AAAA.AAAA.AAAA") => "token_malformed",
-    json_serialisation: with_segments(|h, p, s| json!({"protected": h, "payload": p, "signature": s}).to_string()) => "token_malformed",
-    json_serialisation_general: with_segments(|h, p, s| json!({"payload": p, "signatures": [{"protected": h, "signature": s}]}).to_string()) => "token_malformed",
+    five_segments_of_encryption:
+        bearer("eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..AAAA.AAAA.AAAA")
+        => "token_malformed",
+    json_serialisation:
+        with_segments(|h, p, s| json!({"protected": h, "payload": p, "signature": s}).to_string())
+        => "token_malformed",
+    json_serialisation_general:
+        with_segments(|h, p, s| json!({"payload": p, "signatures": [{"protected": h, "signature": s}]}).to_string())
+        => "token_malformed",
     padding: with_segments(|h, p, s| format!("{h}.{p}.{s}==")) => "token_malformed",
     padding_of_the_header: with_segments(|h, p, s| format!("{h}=.{p}.{s}")) => "token_malformed",
     plain_base64_alphabet: with_segments(|h, p, s| format!("{h}.{p}.+/{}", &s[2..])) => "token_malformed",
-    trailing_bits_that_are_not_zero: with_segments(|h, p, s| format!("{h}.{p}.{}", &s.replace(|_| true, "B")[..86])) => "token_malformed",
+    trailing_bits_that_are_not_zero:
+        with_segments(|h, p, s| format!("{h}.{p}.{}", &s.replace(|_| true, "B")[..86]))
+        => "token_malformed",
     space_within: with_segments(|h, p, s| format!("{h}. {p}.{s}")) => "token_malformed",
     space_after: with_segments(|h, p, s| format!("{h}.{p}.{s} ")) => "token_malformed",
     percent_encoded: with_segments(|h, p, s| format!("{h}%2E{p}%2E{s}")) => "token_malformed",
@@ -232,17 +283,29 @@ refused! {
     scheme_and_tab: authorization(format!("Bearer\t{}", good()).as_bytes()) => "scheme_unsupported",
     scheme_and_colon: authorization(format!("Bearer: {}", good()).as_bytes()) => "scheme_unsupported",
     dpop_scheme: authorization(format!("DPoP {}", good()).as_bytes()) => "scheme_unsupported",
-    two_headers: repeated(&format!("Bearer {}", good()), &format!("Bearer {}", good())) => "authorization_repeated",
-    two_headers_of_two_schemes: repeated("Basic dTpw", &format!("Bearer {}", good())) => "authorization_repeated",
-    joined_by_a_comma: authorization(format!("Bearer {0}, Bearer {0}", good()).as_bytes()) => "token_malformed",
-    joined_to_another_scheme: authorization(format!("Basic dTpw, Bearer {}", good()).as_bytes()) => "scheme_unsupported",
+    two_headers:
+        repeated(&format!("Bearer {}", good()), &format!("Bearer {}", good()))
+        => "authorization_repeated",
+    two_headers_of_two_schemes:
+        repeated("Basic dTpw", &format!("Bearer {}", good()))
+        => "authorization_repeated",
+    joined_by_a_comma:
+        authorization(format!("Bearer {0}, Bearer {0}", good()).as_bytes())
+        => "token_malformed",
+    joined_to_another_scheme:
+        authorization(format!("Basic dTpw, Bearer {}", good()).as_bytes())
+        => "scheme_unsupported",
     two_tokens: authorization(format!("Bearer {0} {0}", good()).as_bytes()) => "token_malformed",
     bytes_that_are_no_utf_8: authorization(b"Bearer \xff\xfe.a.b") => "token_malformed",
     letters_beyond_ascii: authorization("Bearer ä.ö.ü".as_bytes()) => "token_malformed",
 
     token_in_a_cookie: other_header("cookie", &format!("access_token={}", good())) => "token_missing",
-    token_in_a_header_of_its_own: other_header("x-authorization", &format!("Bearer {}", good())) => "token_missing",
-    token_in_proxy_authorization: other_header("proxy-authorization", &format!("Bearer {}", good())) => "token_missing",
+    token_in_a_header_of_its_own:
+        other_header("x-authorization", &format!("Bearer {}", good()))
+        => "token_missing",
+    token_in_proxy_authorization:
+        other_header("proxy-authorization", &format!("Bearer {}", good()))
+        => "token_missing",
 
     // Claims.
     claims_not_json: with_payload(b"site=4") => "claims_malformed",
@@ -250,10 +313,16 @@ refused! {
     claims_list: with_payload(format!("[{}]", claims()).as_bytes()) => "claims_malformed",
     claims_string: with_payload(json!(claims().to_string()).to_string().as_bytes()) => "claims_malformed",
     claims_nested_token: with_payload(good().as_bytes()) => "claims_malformed",
-    claims_not_utf_8: with_payload(b"{\"iss\":\"https://issuer.example\",\"sub\":\"\xff\"}") => "claims_malformed",
-    claims_in_utf_16: with_payload(&claims().to_string().encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()) => "claims_malformed",
+    claims_not_utf_8:
+        with_payload(b"{\"iss\":\"https://issuer.example\",\"sub\":\"\xff\"}")
+        => "claims_malformed",
+    claims_in_utf_16:
+        with_payload(&claims().to_string().encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())
+        => "claims_malformed",
     claims_with_half_a_surrogate: with_claim_text(r#""x":"\ud800""#) => "claims_malformed",
-    claims_with_more_after_them: with_payload(format!("{}{}", claims(), claims()).as_bytes()) => "claims_malformed",
+    claims_with_more_after_them:
+        with_payload(format!("{}{}", claims(), claims()).as_bytes())
+        => "claims_malformed",
     exp_twice: with_claim_text(r#""exp":9999999999"#) => "claims_malformed",
     iss_twice_by_escape: with_claim_text(r#""\u0069ss":"https://evil.example""#) => "claims_malformed",
     nested_claim_twice: with_claim_text(r#""app":{"role":"USER","role":"ADMIN"}"#) => "claims_malformed",
@@ -261,7 +330,9 @@ refused! {
     iss_with_a_slash_more: with_claims(&json!({"iss": "https://issuer.example/"})) => "issuer_wrong",
     iss_in_other_case: with_claims(&json!({"iss": "https://ISSUER.example"})) => "issuer_wrong",
     iss_with_white_space: with_claims(&json!({"iss": "https://issuer.example "})) => "issuer_wrong",
-    iss_that_begins_like_ours: with_claims(&json!({"iss": "https://issuer.example.evil.example"})) => "issuer_wrong",
+    iss_that_begins_like_ours:
+        with_claims(&json!({"iss": "https://issuer.example.evil.example"}))
+        => "issuer_wrong",
     iss_star: with_claims(&json!({"iss": "*"})) => "issuer_wrong",
     iss_null: with_payload(br#"{"iss":null,"aud":"imaging-study","exp":1800000300}"#) => "issuer_wrong",
     aud_of_another: with_claims(&json!({"aud": "imaging-study-2"})) => "audience_wrong",
@@ -270,28 +341,32 @@ refused! {
     aud_with_spaces_for_a_list: with_claims(&json!({"aud": "imaging-study other"})) => "audience_wrong",
     aud_in_other_case: with_claims(&json!({"aud": "Imaging-Study"})) => "audience_wrong",
     aud_star: with_claims(&json!({"aud": "*"})) => "audience_wrong",
-    aud_of_another_beside_our_client_id: with_claims(&json!({"aud": "other", "client_id": AUDIENCE})) => "audience_wrong",
-    aud_empty_beside_our_client_id: with_claims(&json!({"aud": [], "client_id": AUDIENCE})) => "audience_wrong",
+    aud_of_another_beside_our_client_id:
+        with_claims(&json!({"aud": "other", "client_id": AUDIENCE}))
+        => "audience_wrong",
+    aud_empty_beside_our_client_id:
+        with_claims(&json!({"aud": [], "client_id": AUDIENCE}))
+        => "audience_wrong",
     client_id_of_another: with_claims(&json!({"aud": null, "client_id": "other"})) => "audience_wrong",
     client_id_list: with_claims(&json!({"aud": null, "client_id": [AUDIENCE]})) => "audience_wrong",
     exp_missing: with_claims(&json!({"exp": null})) => "expiry_missing",
-    exp_null: with_payload(br#"{"iss":"https://issuer.example","aud":"imaging-study","exp":null}"#) => "time_malformed",
+    exp_null: with_bare_claims(r#""exp":null"#) => "time_malformed",
     exp_string: with_claims(&json!({"exp": (NOW + 300).to_string()})) => "time_malformed",
     exp_list: with_claims(&json!({"exp": [NOW + 300]})) => "time_malformed",
     exp_true: with_claims(&json!({"exp": true})) => "time_malformed",
     exp_negative: with_claims(&json!({"exp": -1})) => "time_malformed",
     exp_beyond_the_largest_integer: with_claims(&json!({"exp": u64::MAX})) => "time_malformed",
     exp_1e30: with_claims(&json!({"exp": 1e30})) => "time_malformed",
-    exp_infinite: with_payload(br#"{"iss":"https://issuer.example","aud":"imaging-study","exp":1e999}"#) => "claims_malformed",
+    exp_infinite: with_bare_claims(r#""exp":1e999"#) => "claims_malformed",
     exp_in_milliseconds: with_claims(&json!({"exp": (NOW + 300) * 1000})) => "time_malformed",
     exp_at_the_end_of_the_leeway: with_claims(&json!({"exp": NOW - 30})) => "token_expired",
     exp_zero: with_claims(&json!({"exp": 0})) => "token_expired",
     nbf_string: with_claims(&json!({"nbf": "0"})) => "time_malformed",
     nbf_null: with_claim_text(r#""nbf":null"#) => "time_malformed",
     nbf_negative: with_claims(&json!({"nbf": -1})) => "time_malformed",
-    iat_null: with_payload(br#"{"iss":"https://issuer.example","aud":"imaging-study","exp":1800000300,"iat":null}"#) => "time_malformed",
+    iat_null: with_bare_claims(r#""exp":1800000300,"iat":null"#) => "time_malformed",
     sub_number: with_claims(&json!({"sub": 1})) => "subject_malformed",
-    sub_null: with_payload(br#"{"iss":"https://issuer.example","aud":"imaging-study","exp":1800000300,"sub":null}"#) => "subject_malformed",
+    sub_null: with_bare_claims(r#""exp":1800000300,"sub":null"#) => "subject_malformed",
     cnf_of_a_certificate: with_claims(&json!({"cnf": {"x5t#S256": "A"}})) => "proof_required",
     cnf_of_a_key: with_claims(&json!({"cnf": {"jkt": "A"}})) => "proof_required",
     cnf_empty: with_claim_text(r#""cnf":null"#) => "proof_required",
@@ -320,12 +395,13 @@ accepted! {
     es384: bearer(&P384.token(&claims())),
     rs256: bearer(&RSA.token(&claims())),
     hs256: bearer(&SECRET.token(&claims())),
-    no_kid_where_one_key_fits: bearer(&P256.sign(r#"{"alg":"ES256"}"#, claims().to_string().as_bytes())),
+    no_kid_where_one_key_fits: signed_by(&P256, r#"{"alg":"ES256"}"#),
     no_typ: with_header_text(r#"{"alg":"ES256","kid":"p256"}"#),
     typ_access_token: with_header(&json!({"typ": "at+jwt"})),
     typ_media_type: with_header(&json!({"typ": "application/AT+JWT"})),
     typ_lower_case: with_header(&json!({"typ": "jwt"})),
-    header_members_that_are_not_followed: with_header(&json!({"jku": "https://evil.example", "jwk": 5, "x5c": "A", "x5t": "A", "other": null})),
+    header_members_that_are_not_followed:
+        with_header(&json!({"jku": "https://evil.example", "jwk": 5, "x5c": "A", "x5t": "A", "other": null})),
     aud_list_with_ours: with_claims(&json!({"aud": ["other", AUDIENCE]})),
     client_id_where_there_is_no_aud: with_claims(&json!({"aud": null, "client_id": AUDIENCE})),
     exp_within_the_leeway: with_claims(&json!({"exp": NOW - 29})),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::config::ProvideCredentials as _;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
@@ -25,8 +26,10 @@ const ATTEMPTS: u32 = 10;
 pub(crate) enum ConnectError {
     #[error("no region: set AWS_REGION, or use a profile that has one")]
     NoRegion,
-    #[error("no credentials: set AWS_PROFILE, or log in ({0})")]
-    NoCredentials(String),
+    #[error("no credentials: set AWS_PROFILE, or log in")]
+    NoCredentials,
+    #[error("the credentials cannot be had: {0}")]
+    Credentials(String),
     #[error(transparent)]
     CaBundle(#[from] CaBundleError),
 }
@@ -51,10 +54,11 @@ pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
     if aws.region().is_none() {
         return Err(ConnectError::NoRegion);
     }
-    let provider = aws.credentials_provider().ok_or_else(|| ConnectError::NoCredentials(String::new()))?;
+    let provider = aws.credentials_provider().ok_or(ConnectError::NoCredentials)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(aws),
-        Err(error) => Err(ConnectError::NoCredentials(causes(&error))),
+        Err(CredentialsError::CredentialsNotLoaded(_)) => Err(ConnectError::NoCredentials),
+        Err(error) => Err(ConnectError::Credentials(causes(&error))),
     }
 }
 
