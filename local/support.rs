@@ -20,7 +20,8 @@ use aws_sdk_dynamodb::types::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use imaging_study::document::attribute;
+use imaging_study::document::{self, Encoded, attribute};
+use imaging_study::target::{SiteId, StudyId};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -121,6 +122,21 @@ pub(crate) async fn dynamodb(listener: TcpListener) -> (Client, SocketAddr) {
     let client = Client::new(&aws(&endpoint));
     create_table(&client).await;
     (client, address)
+}
+
+/// The items that a document becomes, under its own id and [`SITE`].
+pub(crate) fn encoded(json: &str) -> Encoded {
+    let resource: Value = serde_json::from_str(json).expect("a document is JSON");
+    let id = StudyId::parse(resource["id"].as_str().expect("a document has an id")).expect("a FHIR id");
+    document::encode(&SiteId::parse(SITE).expect("a site"), &id, json).expect("a study that can be served")
+}
+
+/// Puts a document into the table.
+pub(crate) async fn put(table: &Client, json: &str) {
+    let Encoded { head, parts } = encoded(json);
+    for item in parts.into_iter().chain([head]) {
+        table.put_item().table_name(TABLE).set_item(Some(item)).send().await.expect("the table takes items");
+    }
 }
 
 /// The table as `template.yaml` declares it.

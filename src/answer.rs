@@ -17,7 +17,7 @@ use lambda_http::{Body, IntoResponse, Request, RequestExt, Response};
 
 pub use accept::{Coding, Media};
 pub use refusal::Refusal;
-pub(crate) use refusal::{chain, is_read};
+pub(crate) use refusal::is_read;
 pub use subset::Subset;
 
 use crate::document::{DocumentError, Json, StoredStudy, attribute, compress, inflate, inflated_len};

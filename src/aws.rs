@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 3;
 /// time-out.
 ///
 /// Not the default chain of `aws_config`: profiles, web identities, containers and instance metadata do not exist in
-/// Lambda, and the code for them is a third of the binary.
+/// Lambda, and the code for them is a tenth of the binary.
 pub async fn sdk_config(ca_bundle: Option<Vec<u8>>) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

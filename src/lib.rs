@@ -80,10 +80,10 @@ impl Service {
     pub async fn warm_up(&self) {
         let (keys, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
         if let Err(error) = keys {
-            tracing::warn!(cause = answer::chain(&error), "no keys at the start");
+            tracing::warn!(cause = audit::causes(&error), "no keys at the start");
         }
         if let Err(error) = connection {
-            tracing::warn!(cause = answer::chain(&error), "no table at the start");
+            tracing::warn!(cause = audit::causes(&error), "no table at the start");
         }
     }
 

@@ -11,8 +11,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imaging_study::document;
-use imaging_study::target::{SiteId, StudyId};
 use runtime_api::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -51,12 +49,7 @@ async fn function() -> Function {
 async fn function_with(documents: impl IntoIterator<Item = String>) -> Function {
     let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for json in documents {
-        let study: Value = serde_json::from_str(&json).unwrap();
-        let id = StudyId::parse(study["id"].as_str().unwrap()).unwrap();
-        let items = document::encode(&SiteId::parse(support::SITE).unwrap(), &id, &json).unwrap();
-        for item in items.parts.into_iter().chain([items.head]) {
-            table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await.unwrap();
-        }
+        support::put(&table, &json).await;
     }
     Function::start(BOOTSTRAP, &support::environment(&format!("http://{address}"))).await
 }

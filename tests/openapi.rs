@@ -17,9 +17,9 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
 use imaging_study::answer::{Media, Refusal};
 use imaging_study::auth::Reason;
-use imaging_study::document::{self, DocumentError};
+use imaging_study::document::DocumentError;
 use imaging_study::store::StoreError;
-use imaging_study::target::{SiteId, StudyId, TargetError};
+use imaging_study::target::TargetError;
 use lambda_http::Body;
 use runtime_api::Function;
 use serde_json::{Value, json};
@@ -161,11 +161,7 @@ fn resolved<'a>(api: &'a Value, value: &'a Value) -> &'a Value {
 async fn function() -> Function {
     let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for path in support::sample_paths() {
-        let json = std::fs::read_to_string(path).unwrap();
-        let study: Value = serde_json::from_str(&json).unwrap();
-        let id = StudyId::parse(study["id"].as_str().unwrap()).unwrap();
-        let items = document::encode(&SiteId::parse(support::SITE).unwrap(), &id, &json).unwrap();
-        table.put_item().table_name(support::TABLE).set_item(Some(items.head)).send().await.unwrap();
+        support::put(&table, &std::fs::read_to_string(path).unwrap()).await;
     }
     Function::start(env!("CARGO_BIN_EXE_bootstrap"), &support::environment(&format!("http://{address}")))
         .await

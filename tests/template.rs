@@ -15,8 +15,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use imaging_study::config::{Config, Environment};
 use imaging_study::document::attribute;
-use imaging_study::target::{SiteId, StudyId};
-use imaging_study::{auth, document, store};
+use imaging_study::{auth, store};
 use runtime_api::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -194,16 +193,13 @@ impl Function {
 async fn function(changes: &Value) -> Function {
     let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     let study = r#"{"resourceType":"ImagingStudy","id":"panoramic","subject":{"reference":"Patient/1"}}"#;
-    let site = SiteId::parse(support::SITE).unwrap();
-    let stored = document::encode(&site, &StudyId::parse("panoramic").unwrap(), study).unwrap();
+    support::put(&table, study).await;
     let broken = HashMap::from([
         (attribute::SITE.to_owned(), AttributeValue::S(support::SITE.to_owned())),
         (attribute::ID.to_owned(), AttributeValue::S("no-such-study".to_owned())),
         (attribute::DOCUMENT.to_owned(), AttributeValue::S("{".to_owned())),
     ]);
-    for item in [stored.head, broken] {
-        table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await.unwrap();
-    }
+    table.put_item().table_name(support::TABLE).set_item(Some(broken)).send().await.unwrap();
     let mut environment = support::environment(&format!("http://{address}"));
     for (name, value) in changes.as_object().unwrap() {
         environment.insert(name.clone(), value.as_str().unwrap().to_owned());

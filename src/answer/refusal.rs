@@ -1,13 +1,12 @@
 //! Every way in which a request can end without its document, and the one mapping of these to answers.
 
-use std::error::Error;
-
 use lambda_http::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Response};
 use serde_json::json;
 
 use super::{Media, VARY_BY, assembled};
+use crate::audit::causes;
 use crate::auth::{Denial, Reason, Refusal as AuthRefusal};
 use crate::document::DocumentError;
 use crate::store::StoreError;
@@ -102,8 +101,8 @@ impl Refusal {
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Store(error) => Some(chain(error)),
-            Self::Document(error) => Some(chain(error)),
+            Self::Store(error) => Some(causes(error)),
+            Self::Document(error) => Some(causes(error)),
             _ => None,
         }
     }
@@ -205,18 +204,6 @@ fn challenge(reason: Reason) -> HeaderValue {
             HeaderValue::try_from(value).unwrap_or(plain)
         }
     }
-}
-
-/// An error with its sources, for the log.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 impl From<AuthRefusal> for Refusal {

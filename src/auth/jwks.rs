@@ -25,7 +25,7 @@ use tokio::sync::Mutex as Flight;
 
 use super::keys::{Algorithms, KeySet, Origin, SetError};
 use super::{Clock, KeysUnavailable};
-use crate::answer::chain;
+use crate::audit::causes;
 
 /// How long a set serves without being looked at again. It bounds how long a key that was withdrawn still counts, and
 /// is what the other verifiers of the field take.
@@ -368,7 +368,7 @@ impl Remote {
             Self::Secret(client, arn) => {
                 let answer = client.get_secret_value().secret_id(arn).send().await;
                 // Not DisplayErrorContext: it shows the raw answer, and the secret may be in it.
-                let answer = answer.map_err(|error| FetchError::Secret(chain(&error)))?;
+                let answer = answer.map_err(|error| FetchError::Secret(causes(&error)))?;
                 let secret = match (&answer.secret_string, &answer.secret_binary) {
                     (Some(text), _) => text.as_bytes(),
                     (None, Some(binary)) => binary.as_ref(),
@@ -440,10 +440,10 @@ impl Http {
     }
 
     async fn read(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let mut request = HttpRequest::get(url).map_err(|error| FetchError::Connection(chain(&error)))?;
+        let mut request = HttpRequest::get(url).map_err(|error| FetchError::Connection(causes(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
         let answer = self.connector.call(request).await;
-        let answer = answer.map_err(|error| FetchError::Connection(chain(&error)))?;
+        let answer = answer.map_err(|error| FetchError::Connection(causes(&error)))?;
         if answer.status().as_u16() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }

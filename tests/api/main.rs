@@ -27,7 +27,6 @@ use flate2::write::GzEncoder;
 use imaging_study::auth::Verifier;
 use imaging_study::config::Config;
 use imaging_study::store::Store;
-use imaging_study::target::{SiteId, StudyId};
 use imaging_study::{Service, document};
 use lambda_http::http::request::Builder;
 use lambda_http::http::{HeaderMap, StatusCode};
@@ -35,6 +34,8 @@ use lambda_http::{Body, Request, RequestExt as _, Response, http};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+
+use support::encoded;
 
 const STUDY: &str = concat!(
     r#"{ "resourceType":"ImagingStudy", "id":"Study-1","status":"available","zeta":1.10,"#,
@@ -100,10 +101,7 @@ impl Site {
     }
 
     async fn load(&self, json: &str) {
-        let items = encoded(json);
-        for item in items.parts.into_iter().chain([items.head]) {
-            self.put(item).await;
-        }
+        support::put(&self.table, json).await;
     }
 
     async fn put(&self, item: HashMap<String, AttributeValue>) {
@@ -160,12 +158,6 @@ fn service_with(aws: &SdkConfig) -> Service {
     let config = Config::from_env(&support::environment("")).unwrap();
     let store = Store::new(aws, None, config.table_name, config.consistent_read);
     Service::new(Verifier::new(config.auth, aws).unwrap(), store)
-}
-
-fn encoded(json: &str) -> document::Encoded {
-    let value: Value = serde_json::from_str(json).unwrap();
-    let id = StudyId::parse(value["id"].as_str().unwrap()).unwrap();
-    document::encode(&SiteId::parse(support::SITE).unwrap(), &id, json).unwrap()
 }
 
 fn text(text: &str) -> AttributeValue {
