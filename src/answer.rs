@@ -20,15 +20,17 @@ pub use refusal::Refusal;
 pub(crate) use refusal::is_read;
 pub use subset::Subset;
 
-use crate::document::{DocumentError, Json, StoredStudy, attribute, compress, inflate, inflated_len};
+use crate::document::{
+    DocumentError, Json, MAX_GZIP_BYTES, StoredStudy, attribute, compress, inflate, inflated_len,
+};
 use conditional::Precondition;
 
 /// The most bytes that Lambda takes as the answer to one invocation, counted on the JSON that carries the body.
 pub const MAX_PAYLOAD_BYTES: usize = 6_291_556;
 /// Room for what that JSON holds beside the body: status and headers, all of them bounded.
 const ENVELOPE_BYTES: usize = 2_048;
-/// The most bytes of gzip data that one answer carries: base64 makes four characters of three bytes.
-pub const MAX_GZIP_BYTES: usize = (MAX_PAYLOAD_BYTES - ENVELOPE_BYTES) / 4 * 3;
+// base64 makes four characters of three bytes.
+const _: () = assert!(MAX_GZIP_BYTES == (MAX_PAYLOAD_BYTES - ENVELOPE_BYTES) / 4 * 3);
 /// Text below this size goes out as it is: compressing it costs more than sending it.
 const COMPRESS_FROM_BYTES: usize = 16 << 10;
 

@@ -4,7 +4,6 @@
 //! request never came to know are left out of it. No line holds a token, a claim but `iss` and `sub`, or anything of
 //! a document.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use lambda_http::http::header::CONTENT_ENCODING;
@@ -169,18 +168,6 @@ fn gateway_request_id(request: &Request) -> Option<&str> {
         RequestContext::ApiGatewayV2(context) => context.request_id.as_deref(),
         _ => None,
     }
-}
-
-/// An error and its sources on one line. What they print, never their `Debug`: an SDK's error carries the raw answer.
-pub(crate) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// To the microsecond.

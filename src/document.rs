@@ -26,6 +26,9 @@ pub type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::Attri
 /// (a gzip bomb would take the function's memory), and not written either.
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
+/// The most bytes of gzip data that a document may become: what one answer of a Lambda function can carry.
+pub const MAX_GZIP_BYTES: usize = 4_717_131;
+
 /// The names of the attributes, as the table's readers and writers agree on them.
 pub mod attribute {
     /// Partition key: the site.

@@ -14,13 +14,14 @@
 //! - [`answer`]: status, headers and the representation that the client asked for.
 //! - [`audit`]: the one line that the request leaves in the log.
 //!
-//! [`aws`] says how AWS is reached. With the feature `cli`, `source`, `r4`, `load` and `table` are what the operator's
+//! [`aws`] says how AWS is reached, `causes` how an error is told in the log. With the feature `cli`, `source`, `r4`, `load` and `table` are what the operator's
 //! tool `studies` is made of: documents are read, checked, and written.
 
 pub mod answer;
 pub mod audit;
 pub mod auth;
 pub mod aws;
+mod causes;
 pub mod config;
 pub mod document;
 pub mod event;
@@ -47,6 +48,7 @@ use thiserror::Error;
 use answer::{Answer, Media, Refusal, Wish};
 use audit::Audit;
 use auth::{BrokenCryptography, Verifier};
+use causes::causes;
 use config::Config;
 use store::Store;
 use target::Target;
@@ -80,10 +82,10 @@ impl Service {
     pub async fn warm_up(&self) {
         let (keys, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
         if let Err(error) = keys {
-            tracing::warn!(cause = audit::causes(&error), "no keys at the start");
+            tracing::warn!(cause = causes(&error), "no keys at the start");
         }
         if let Err(error) = connection {
-            tracing::warn!(cause = audit::causes(&error), "no table at the start");
+            tracing::warn!(cause = causes(&error), "no table at the start");
         }
     }
 

@@ -6,8 +6,8 @@ use lambda_http::{Body, Response};
 use serde_json::json;
 
 use super::{Media, VARY_BY, assembled};
-use crate::audit::causes;
 use crate::auth::{Denial, Reason, Refusal as AuthRefusal};
+use crate::causes::causes;
 use crate::document::DocumentError;
 use crate::store::StoreError;
 use crate::target::TargetError;

@@ -25,7 +25,7 @@ use tokio::sync::Mutex as Flight;
 
 use super::keys::{Algorithms, KeySet, Origin, SetError};
 use super::{Clock, KeysUnavailable};
-use crate::audit::causes;
+use crate::causes::causes;
 
 /// How long a set serves without being looked at again. It bounds how long a key that was withdrawn still counts, and
 /// is what the other verifiers of the field take.

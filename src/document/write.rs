@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::read::{Outline, hex};
-use super::{DocumentError, Item, MAX_JSON_BYTES, attribute};
-use crate::answer::MAX_GZIP_BYTES;
+use super::{DocumentError, Item, MAX_GZIP_BYTES, MAX_JSON_BYTES, attribute};
 use crate::target::{SiteId, StudyId};
 
 /// One read unit: an item of up to this many bytes costs half a unit, eventually consistent.
