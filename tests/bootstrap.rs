@@ -15,6 +15,8 @@ use runtime_api::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// `Timeout` of the function in `template.yaml`.
+const FUNCTION_TIMEOUT_MS: f64 = 10_000.0;
 /// The limit of Lambda on the answer to one invocation.
 const MAX_PAYLOAD_BYTES: usize = 6_291_556;
 /// The part of it that is kept for status and headers.
@@ -227,7 +229,7 @@ async fn a_table_that_does_not_answer_is_504_before_the_functions_time_is_over()
     assert_eq!(function.invoke(event("found.json")).await.unwrap()["statusCode"], 504);
     let line = function.audit_line().await;
     assert_eq!(line["reason"], "store_timeout");
-    assert!(line["totalMs"].as_f64().unwrap() < 6_000.0, "{line}");
+    assert!(line["totalMs"].as_f64().unwrap() < FUNCTION_TIMEOUT_MS, "{line}");
 }
 
 #[tokio::test]
