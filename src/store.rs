@@ -1,9 +1,11 @@
 //! The table, and the one call that is made to it: `GetItem`.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Endpoint, EndpointFuture, Params, ResolveEndpoint};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
@@ -60,7 +62,8 @@ impl Store {
     /// A store that reads `table`, at `endpoint` if one is given, strongly consistent if `consistent`.
     #[must_use]
     pub fn new(aws: &SdkConfig, endpoint: Option<&str>, table: String, consistent: bool) -> Self {
-        let mut config = aws_sdk_dynamodb::config::Builder::from(aws);
+        let resolver = ResolvedOnce { rules: DefaultResolver::new(), endpoint: OnceLock::new() };
+        let mut config = aws_sdk_dynamodb::config::Builder::from(aws).endpoint_resolver(resolver);
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
@@ -156,6 +159,26 @@ impl Store {
             .map_err(StoreError::from)?;
         *units += output.consumed_capacity.and_then(|consumed| consumed.capacity_units).unwrap_or(0.0);
         Ok(output.item)
+    }
+}
+
+/// Works out the endpoint at the first call and keeps it: table and region do not change, and the SDK would go through its
+/// rules anew for each call.
+#[derive(Debug)]
+struct ResolvedOnce {
+    rules: DefaultResolver,
+    endpoint: OnceLock<Endpoint>,
+}
+
+impl ResolveEndpoint for ResolvedOnce {
+    fn resolve_endpoint<'a>(&'a self, params: &'a Params) -> EndpointFuture<'a> {
+        if let Some(endpoint) = self.endpoint.get() {
+            return EndpointFuture::ready(Ok(endpoint.clone()));
+        }
+        EndpointFuture::new(async move {
+            let endpoint = self.rules.resolve_endpoint(params).await?;
+            Ok(self.endpoint.get_or_init(|| endpoint).clone())
+        })
     }
 }
 
