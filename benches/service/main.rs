@@ -11,6 +11,7 @@
 //!   has the features that development dependencies switch on.
 
 mod documents;
+mod issuer;
 mod process;
 mod report;
 #[path = "../../local/runtime_api.rs"]
@@ -205,6 +206,7 @@ impl Bench {
         let authority = Authority::new()?;
         let mut environment = support::environment(&authority.in_front_of(store).await?);
         let amazon = include_str!("../../src/amazon-trust-services.pem");
+        environment.insert("JWT_JWKS".into(), issuer::jwks());
         environment.insert("AWS_CA_BUNDLE".into(), roots("store-roots.pem", amazon, &authority)?);
 
         let mut environment_with_url = environment.clone();
@@ -278,7 +280,7 @@ impl Case {
         event["rawPath"] = path.as_str().into();
         event["requestContext"]["http"]["path"] = path.into();
         let claims = support::claims_with(&json!({ "jti": number.to_string() }));
-        event["headers"]["authorization"] = format!("Bearer {}", support::token(&claims)).into();
+        event["headers"]["authorization"] = format!("Bearer {}", issuer::token(&claims)).into();
         if !self.gzip {
             event["headers"]["accept-encoding"] = "identity".into();
         }
@@ -360,11 +362,11 @@ fn roots(name: &str, others: &str, authority: &Authority) -> Outcome<String> {
     Ok(path.to_str().ok_or("the target directory's path is not UTF-8")?.to_owned())
 }
 
-/// Serves the development key's set for as long as the runtime lives.
+/// Serves the issuer's key set for as long as the runtime lives.
 async fn serve_key_set() -> Outcome<std::net::SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let routes = Router::new().route("/jwks.json", get(|| async { support::jwks() }));
+    let routes = Router::new().route("/jwks.json", get(|| async { issuer::jwks() }));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(address)
 }

@@ -73,7 +73,7 @@ CPU is user and system time of the whole process, as the scheduler counts it in 
 (`/proc/PID/task/*/schedstat`), up to where the process rests again: what follows an answer belongs to it. The first
 event waits until that account has been read, and the pause is in no figure. Memory is `VmHWM`. Wall times include
 those of the local store. Figures are medians over the rounds ({rounds}), in each of which every row had a new process,
-in turn; warm ones are those of the answers after the first ({answers}), each with another token (Ed25519). Every answer
+in turn; warm ones are those of the answers after the first ({answers}), each with another token (RS256). Every answer
 was checked: status 200, and as many bytes as the document has.
 
 The store is an embedded DynamoDB behind TLS 1.3, its certificate of RSA 2048 signed by a throw-away authority through
