@@ -122,17 +122,16 @@ pub fn read(mut item: Item) -> Result<Head, DocumentError> {
     let properties = match (&json, beside) {
         // What we wrote was checked when it was written, and goes out as it is.
         (Json::Gzip(gzip), Some(properties)) if looks_like_gzip(gzip) => properties,
-        (Json::Gzip(gzip), beside) => {
-            let text = inflate(gzip)?;
-            let found = Properties::of(&text)?;
-            beside.unwrap_or(found)
-        }
-        (Json::Text(text), beside) => {
-            let found = Properties::of(text)?;
-            beside.unwrap_or(found)
-        }
+        (Json::Gzip(gzip), beside) => checked(&inflate(gzip)?, beside)?,
+        (Json::Text(text), beside) => checked(text, beside)?,
     };
     Ok(Head::Whole(StoredStudy { json, form, properties }))
+}
+
+/// The properties of a document that is opened: those beside it, or else its own. It is checked either way.
+fn checked(json: &str, beside: Option<Properties>) -> Result<Properties, DocumentError> {
+    let outline = Outline::of(json)?;
+    Ok(beside.unwrap_or_else(|| outline.properties(json)))
 }
 
 /// Inflates gzip data to the JSON text that it holds, at most [`MAX_JSON_BYTES`] of it.
@@ -189,12 +188,7 @@ impl Properties {
     /// Reads the properties out of the document, skipping over everything else, and so checks that it is JSON and an
     /// `ImagingStudy`.
     pub fn of(json: &str) -> Result<Self, DocumentError> {
-        let outline = Outline::of(json)?;
-        Ok(Self {
-            etag: outline.etag(json),
-            last_updated: outline.meta.last_updated.as_deref().and_then(seconds),
-            subject: outline.subject.reference.map(Cow::into_owned),
-        })
+        Ok(Outline::of(json)?.properties(json))
     }
 }
 
@@ -250,6 +244,14 @@ impl<'a> Outline<'a> {
         let outline: Self = serde_json::from_str(json)
             .map_err(|fault| DocumentError::Json { line: fault.line(), column: fault.column() })?;
         if outline.resource_type == "ImagingStudy" { Ok(outline) } else { Err(DocumentError::ResourceType) }
+    }
+
+    fn properties(self, json: &str) -> Properties {
+        Properties {
+            etag: self.etag(json),
+            last_updated: self.meta.last_updated.as_deref().and_then(seconds),
+            subject: self.subject.reference.map(Cow::into_owned),
+        }
     }
 
     /// The version where there is one (FHIR R4 http.html#versioning), else a digest of the whole document.
