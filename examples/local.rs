@@ -100,8 +100,8 @@ struct Strict;
 
 impl Observer for Strict {
     fn refused(&mut self, refusal: &load::Refusal) -> io::Result<()> {
-        let problem = refusal.problems.first().map(|problem| format!("{}: {}", problem.path, problem.reason));
-        Err(io::Error::other(format!("{}: {}", refusal.origin, problem.unwrap_or_default())))
+        let problem = refusal.problems.first().map(ToString::to_string).unwrap_or_default();
+        Err(io::Error::other(format!("{}: {problem}", refusal.origin)))
     }
 
     fn progress(&mut self, _: &Counts, _: u64) {}

@@ -81,14 +81,19 @@ pub enum CaBundleError {
 }
 
 fn https_client(roots: Vec<u8>) -> SharedHttpClient {
-    let trust = TrustStore::empty().with_pem_certificate(roots);
-    #[expect(
-        clippy::expect_used,
-        reason = "a TlsContext is refused for server names only, and none is given"
-    )]
-    let context = TlsContext::builder().with_trust_store(trust).build().expect("no server names");
     aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(context)
+        .tls_context(tls_context(TrustStore::empty().with_pem_certificate(roots)))
         .build_https()
+}
+
+/// TLS that trusts these roots.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a TlsContext is refused for server names only, and none is given"
+)]
+pub fn tls_context(roots: TrustStore) -> TlsContext {
+    TlsContext::builder().with_trust_store(roots).build().expect("no server names")
 }

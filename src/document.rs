@@ -35,6 +35,8 @@ pub mod attribute {
     pub const SITE: &str = "siteId";
     /// Sort key: the study's id, or the key of a part.
     pub const ID: &str = "id";
+    /// A sort key that no study has, since `#` is in no FHIR id: reading it costs little and finds nothing.
+    pub(crate) const NO_STUDY: &str = "#";
     /// The document, or a part of it.
     pub const DOCUMENT: &str = "document";
     /// The sort keys of the items that hold a document too large for one, in order.

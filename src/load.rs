@@ -210,7 +210,7 @@ impl Checker {
         let id = study.id().clone();
         match document::encode(&self.site, &id, study.json()) {
             Ok(encoded) => {
-                let key = id.lower_case().as_ref().unwrap_or(&id).to_string();
+                let key = id.key().to_string();
                 Document::Ready(Box::new(Ready { key, id, encoded }))
             }
             Err(error) => refused(origin, Some(id.to_string()), Problem::whole(error.to_string())),

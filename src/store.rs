@@ -20,9 +20,6 @@ use crate::target::{SiteId, Target};
 /// All calls that one read may need take this long at most, together.
 pub const READ: Duration = Duration::from_secs(5);
 
-/// A sort key that no study has, since `#` is in no FHIR id.
-const NO_STUDY: &str = "#";
-
 /// The table of studies. It can read and nothing else.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -75,7 +72,7 @@ impl Store {
     /// Opens the connection, by reading an item that cannot exist, so that the first request finds it open and a
     /// wrong table or permission shows at the start.
     pub async fn connect(&self) -> Result<(), StoreError> {
-        self.item(NO_STUDY, NO_STUDY, false, &mut 0.0).await.map(drop)
+        self.item(attribute::NO_STUDY, attribute::NO_STUDY, false, &mut 0.0).await.map(drop)
     }
 
     /// Reads a study: by its id as given and, where there is none, by the id in lower case.
@@ -194,16 +191,24 @@ impl From<SdkError<GetItemError>> for StoreError {
             SdkError::ConstructionFailure(_) => Self::Refused(boxed),
             SdkError::DispatchFailure(failure) if failure.is_user() => Self::Refused(boxed),
             SdkError::ServiceError(service) => match service.err().code() {
-                Some(
-                    "ProvisionedThroughputExceededException"
-                    | "RequestLimitExceeded"
-                    | "ThrottlingException"
-                    | "Throttling",
-                ) => Self::Throttled(boxed),
+                code if throttles(code) => Self::Throttled(boxed),
                 _ if service.raw().status().is_server_error() => Self::Unreachable(boxed),
                 _ => Self::Refused(boxed),
             },
             _ => Self::Unreachable(boxed),
         }
     }
+}
+
+/// Whether an error of this code says that DynamoDB refuses more calls for now.
+pub(crate) fn throttles(code: Option<&str>) -> bool {
+    matches!(
+        code,
+        Some(
+            "ProvisionedThroughputExceededException"
+                | "RequestLimitExceeded"
+                | "ThrottlingException"
+                | "Throttling"
+        )
+    )
 }

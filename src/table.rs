@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use thiserror::Error;
 
 use crate::document::{self, DocumentError, Encoded, Head, Item, Json, Properties, attribute, part_keys};
-use crate::store::StoreError;
+use crate::store::{StoreError, throttles};
 use crate::target::{SiteId, StudyId};
 
 /// The table of studies, open for writing.
@@ -21,9 +21,6 @@ pub struct Table {
     client: Client,
     name: String,
 }
-
-/// A sort key that no study has, since `#` is in no FHIR id.
-const NO_STUDY: &str = "#";
 
 /// What writing a study changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +44,18 @@ impl Table {
     pub async fn probe(&self, site: &SiteId) -> Result<(), TableError> {
         let soon = aws_sdk_dynamodb::config::Builder::new()
             .retry_config(RetryConfig::standard().with_max_attempts(2));
-        let call =
-            self.client.get_item().table_name(&self.name).set_key(Some(key_of(site, NO_STUDY.to_owned())));
+        let call = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key_of(site, attribute::NO_STUDY.to_owned())));
         call.customize().config_override(soon).send().await.map(drop).map_err(|error| self.error(&error))
     }
 
     /// Writes a study, unless it stands there already. Whoever reads meanwhile, or after this stopped half-way, gets the
     /// old document or the new one: parts go first, the head last, and what the old head named after that.
     pub async fn put(&self, site: &SiteId, id: &StudyId, encoded: Encoded) -> Result<Change, TableError> {
-        let key = id.lower_case().unwrap_or_else(|| id.clone());
+        let key = id.key();
         let stored = self.item(site, key.as_str()).await?;
         // A head names its parts by their content, so that equal heads have equal parts; but those may have been lost.
         if stored.as_ref() == Some(&encoded.head) && self.all_there(site, &part_keys(&encoded.head)).await? {
@@ -294,9 +294,7 @@ impl TableError {
         let text = error.message().or(error.code()).unwrap_or("it does not say why").to_owned();
         match error.code() {
             Some("ResourceNotFoundException") => Self::Missing(table.to_owned()),
-            Some(
-                "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded",
-            ) => Self::Throttled(text),
+            code if throttles(code) => Self::Throttled(text),
             _ if service.raw().status().is_server_error() => Self::Unreachable(text),
             _ => Self::Refused(text),
         }

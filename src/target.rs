@@ -93,10 +93,16 @@ impl StudyId {
         &self.0
     }
 
-    /// The id in lower case, the form in which keys are written; `None` if it has no upper-case letter.
+    /// The id as the keys that we write have it: in lower case.
+    #[must_use]
+    pub fn key(&self) -> Self {
+        Self(self.0.to_ascii_lowercase())
+    }
+
+    /// [`StudyId::key`] where that is another one; `None` if the id has no upper-case letter.
     #[must_use]
     pub fn lower_case(&self) -> Option<Self> {
-        self.0.bytes().any(|b| b.is_ascii_uppercase()).then(|| Self(self.0.to_ascii_lowercase()))
+        self.0.bytes().any(|b| b.is_ascii_uppercase()).then(|| self.key())
     }
 }
 

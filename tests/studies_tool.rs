@@ -28,7 +28,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, Command};
 
 /// A folder, a table, and the tool pointed at it.
 struct Bench {
@@ -59,6 +59,19 @@ impl Bench {
         studies.args([command, "--site", support::SITE, "--table", support::TABLE, "--endpoint-url"]);
         studies.arg(format!("http://{}", self.endpoint)).args(arguments);
         studies
+    }
+
+    /// Starts `studies load` and hands over its standard input.
+    fn loading(&self) -> (Child, ChildStdin) {
+        let mut child = self
+            .command("load", &[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        (child, input)
     }
 
     async fn run(&self, command: &str, arguments: &[&str]) -> Ran {
@@ -192,14 +205,7 @@ async fn a_second_load_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_input_is_read_where_no_path_is_given() {
     let bench = Bench::new().await;
-    let mut child = bench
-        .command("load", &[])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = bench.loading();
     input.write_all(format!("{}\n{}", study("a", ""), study("b", "")).as_bytes()).await.unwrap();
     drop(input);
     let ran = Ran::from(child.wait_with_output().await.unwrap());
@@ -450,14 +456,7 @@ async fn a_full_disk_under_the_report_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_load_leaves_whole_studies_and_says_how_to_go_on() {
     let bench = Bench::new().await;
-    let mut child = bench
-        .command("load", &[])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (mut child, mut input) = bench.loading();
     // A refused document is told at once, and tells that the studies before it are on their way.
     let lines = format!("{}\n{}\n{{\n", study("a", ""), large_study("b", 1));
     input.write_all(lines.as_bytes()).await.unwrap();

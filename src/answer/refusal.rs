@@ -1,5 +1,7 @@
 //! Every way in which a request can end without its document, and the one mapping of these to answers.
 
+use std::borrow::Cow;
+
 use lambda_http::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Response};
@@ -60,14 +62,13 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable | Self::CompressionRequired => StatusCode::NOT_ACCEPTABLE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Store(StoreError::Refused(_)) | Self::Document(_) | Self::Panicked => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Store(StoreError::Refused(_) | StoreError::Document(_))
+            | Self::Document(_)
+            | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store(StoreError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Store(StoreError::Document(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -143,12 +144,11 @@ impl Refusal {
         assembled(status, headers, Body::Text(body.to_string()))
     }
 
-    fn message(&self) -> &'static str {
-        match self {
-            Self::Target(TargetError::SiteId) => {
-                "siteId must be 1 to 128 letters, digits, '.', '_', '~' or '-'"
+    fn message(&self) -> Cow<'static, str> {
+        let message = match self {
+            Self::Target(error @ (TargetError::SiteId | TargetError::StudyId)) => {
+                return error.to_string().into();
             }
-            Self::Target(TargetError::StudyId) => "id must be 1 to 64 letters, digits, '.' or '-'",
             Self::Token(_) => "Unauthorized",
             Self::ScopeInsufficient | Self::PatientNotGranted => "The token's scopes do not grant this read",
             Self::Target(TargetError::Route) | Self::SiteNotGranted | Self::StudyNotFound => "Not Found",
@@ -165,7 +165,8 @@ impl Refusal {
                 "Service Unavailable"
             }
             Self::Store(StoreError::Timeout) => "Gateway Timeout",
-        }
+        };
+        message.into()
     }
 
     /// A code of FHIR R4's value set issue-type.

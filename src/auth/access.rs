@@ -4,7 +4,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::Reason;
-use crate::target::SiteId;
+use crate::target::{SiteId, StudyId};
 
 /// How claims turn into access.
 #[derive(Clone, Debug)]
@@ -210,7 +210,10 @@ fn granted(scopes: &[&str], patient: Option<&Value>, smart: SmartScopes) -> Read
         return Reads::Any;
     }
     match patient.and_then(Value::as_str) {
-        Some(id) if is_fhir_id(id) && smart_scopes.iter().any(reading) => Reads::Patient(id.to_owned()),
+        // A patient's id is a FHIR id as a study's is.
+        Some(id) if StudyId::parse(id).is_ok() && smart_scopes.iter().any(reading) => {
+            Reads::Patient(id.to_owned())
+        }
         _ => Reads::Nothing,
     }
 }
@@ -241,11 +244,6 @@ impl<'a> SmartScope<'a> {
 fn is_ordered_choice(permissions: &str) -> bool {
     let mut letters = "cruds".chars();
     permissions.chars().all(|permission| letters.any(|letter| letter == permission))
-}
-
-/// FHIR R4, datatypes.html#id.
-fn is_fhir_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub fn encode(site: &SiteId, id: &StudyId, json: &str) -> Result<Encoded, Encode
     if json.len() > MAX_JSON_BYTES {
         return Err(DocumentError::TooLarge.into());
     }
-    let key = id.lower_case().unwrap_or_else(|| id.clone());
+    let key = id.key();
     let mut head = keyed(site, key.as_str());
     head.insert(attribute::ETAG.to_owned(), AttributeValue::S(outline.etag(json)));
     if let Some(instant) = outline.meta.last_updated {

@@ -10,10 +10,10 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{self, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use imaging_study::aws::{CaBundleError, ca_bundle};
+use imaging_study::aws::{CaBundleError, ca_bundle, tls_context};
 use imaging_study::table::causes;
 use thiserror::Error;
 
@@ -67,11 +67,7 @@ fn http_client(roots: Option<Vec<u8>>) -> SharedHttpClient {
         Some(pem) => TrustStore::empty().with_pem_certificate(pem),
         None => TrustStore::default(),
     };
-    #[expect(
-        clippy::expect_used,
-        reason = "a TlsContext is refused for server names only, and none is given"
-    )]
-    let context = TlsContext::builder().with_trust_store(trust).build().expect("no server names");
+    let context = tls_context(trust);
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
