@@ -29,9 +29,10 @@ test: ## Run all tests; they need no service, no account and no container
 	cargo test --locked --all-features
 
 .PHONY: lint
-lint: .venv/sam/ready .venv/checkov/ready ## Check the template with sam, cfn-lint and checkov
+lint: .venv/sam/ready .venv/checkov/ready ## Check the template, and what SAM makes of it, with sam, cfn-lint and checkov
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- template.yaml
+	.venv/sam/bin/python -m unittest --quiet tools/test_transformed.py
 	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
 
 # Inputs that each property is tried with, and the seconds after which a run is stopped.
