@@ -22,11 +22,20 @@ help: ## List the targets
 
 .PHONY: run
 run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
-	cargo run --quiet --locked --example local --features cli
+	cargo run --quiet --locked -p local
 
 .PHONY: test
 test: ## Run all tests; they need no service, no account and no container
-	cargo test --locked --all-features
+	cargo test --workspace --locked
+
+# Folders with data of others, whose licenses are their own: Project Wycheproof's JSON Web Signature and key vectors,
+# and ImagingStudy documents of other producers.
+VECTORS_DIR ?=
+STUDIES_DIR ?=
+
+.PHONY: test-collected
+test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
+	VECTORS_DIR=$(VECTORS_DIR) STUDIES_DIR=$(STUDIES_DIR) cargo test --workspace --locked collected -- --ignored
 
 .PHONY: lint
 lint: .venv/sam/ready .venv/checkov/ready ## Check the template, and what SAM makes of it, with sam, cfn-lint and checkov
@@ -41,9 +50,9 @@ FUZZ_SECONDS ?= 900
 
 .PHONY: fuzz
 fuzz: ## Try the parsers of tokens and documents with many random inputs (FUZZ_CASES, FUZZ_SECONDS)
-	cargo test --locked --all-features --no-run
-	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --all-features --test auth properties
-	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --all-features --test studies_r4
+	cargo test --workspace --locked --no-run
+	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --test auth properties
+	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked -p studies --test r4
 
 .PHONY: bench
 bench: ## Measure the function beside hello-world and a bare GetItem (BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs/benchmarks.md)
@@ -54,7 +63,7 @@ bench: ## Measure the function beside hello-world and a bare GetItem (BENCH_ROUN
 
 .PHONY: bench-load
 bench-load: ## Measure how fast `studies load` fills a table, and in how much memory
-	cargo bench --locked --features cli --bench load
+	cargo bench --locked -p studies
 
 .PHONY: build
 build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64)
@@ -85,7 +94,7 @@ deploy-local: $(BUILT) .venv/emulator/ready ## Deploy to an emulated AWS on this
 
 .PHONY: smoke
 smoke: ## Ask a deployed stack (API_URL=https://… TOKEN=… SITE=… STUDY=…)
-	cargo test --locked --all-features --test deployed -- --ignored
+	cargo test --locked --test deployed -- --ignored
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included

@@ -3,18 +3,18 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use imaging_study::answer::Answer;
 use imaging_study::aws;
-use imaging_study::config::{Environment as _, Process};
+use imaging_study::config::process_env;
+use imaging_study::http::Answer;
 use lambda_http::{Body, Error, Request, RequestExt as _, Response, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let roots = Process.var("AWS_CA_BUNDLE").map(|path| aws::ca_bundle(path.as_ref())).transpose()?;
+    let roots = process_env("AWS_CA_BUNDLE").map(|path| aws::ca_bundle(path.as_ref())).transpose()?;
     let mut config = aws_sdk_dynamodb::config::Builder::from(&aws::sdk_config(roots).await);
-    config.set_endpoint_url(Process.var("AWS_ENDPOINT_URL_DYNAMODB"));
+    config.set_endpoint_url(process_env("AWS_ENDPOINT_URL_DYNAMODB"));
     let client = Client::from_conf(config.build());
-    let table = Process.var("TABLE_NAME").ok_or("TABLE_NAME is required")?;
+    let table = process_env("TABLE_NAME").ok_or("TABLE_NAME is required")?;
     let (client, table) = (&client, table.as_str());
     run(service_fn(move |request: Request| async move {
         let parameters = request.path_parameters();

@@ -4,6 +4,7 @@
 //! request never came to know are left out of it. No line holds a token, a claim but `iss` and `sub`, or anything of
 //! a document.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use lambda_http::http::header::CONTENT_ENCODING;
@@ -16,10 +17,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::answer::body_len;
 use crate::auth::Principal;
-use crate::document::Form;
-use crate::target::Target;
+use crate::http::body_len;
+use crate::ids::StudyRef;
+use crate::store::StorageFormat;
 
 const AUDIT: &str = "imaging_study::audit";
 
@@ -60,6 +61,18 @@ where
     tracing_subscriber::registry().with(lines).with(targets)
 }
 
+/// An error and its sources on one line. What they print, never their `Debug`: an SDK's error carries the raw answer.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
 /// What is known of a request so far.
 #[derive(Debug)]
 pub struct Audit {
@@ -67,8 +80,8 @@ pub struct Audit {
     started: Instant,
     issuer: Option<String>,
     subject: Option<String>,
-    target: Option<Target>,
-    form: Option<Form>,
+    study_ref: Option<StudyRef>,
+    format: Option<StorageFormat>,
     read_units: Option<f64>,
     auth: Option<Duration>,
     store: Option<Duration>,
@@ -83,8 +96,8 @@ impl Audit {
             started: Instant::now(),
             issuer: None,
             subject: None,
-            target: None,
-            form: None,
+            study_ref: None,
+            format: None,
             read_units: None,
             auth: None,
             store: None,
@@ -92,7 +105,7 @@ impl Audit {
     }
 
     /// Notes the time that it took to judge the token.
-    pub fn judged(&mut self, since: Instant) {
+    pub fn auth_done(&mut self, since: Instant) {
         self.auth = Some(since.elapsed());
     }
 
@@ -103,27 +116,27 @@ impl Audit {
     }
 
     /// Notes what is asked for.
-    pub fn target(&mut self, target: &Target) {
-        self.target = Some(target.clone());
+    pub fn study_ref(&mut self, study_ref: &StudyRef) {
+        self.study_ref = Some(study_ref.clone());
     }
 
     /// Notes what reading cost.
-    pub fn read(&mut self, since: Instant, read_units: f64) {
+    pub fn store_done(&mut self, since: Instant, read_units: f64) {
         self.store = Some(since.elapsed());
         self.read_units = Some(read_units);
     }
 
     /// Notes the form in which the study was found.
-    pub fn form(&mut self, form: Form) {
-        self.form = Some(form);
+    pub fn storage_format(&mut self, format: StorageFormat) {
+        self.format = Some(format);
     }
 
     /// Writes the line: at INFO, and at ERROR where the fault is on this side.
     pub fn end(self, request: &Request, response: &Response<Body>, reason: &str, cause: Option<&str>) {
         let status = response.status().as_u16();
         let lambda = request.lambda_context_ref();
-        let site = self.target.as_ref().map(|target| target.site.as_str());
-        let study = self.target.as_ref().map(|target| target.study.as_str());
+        let site = self.study_ref.as_ref().map(|study_ref| study_ref.site.as_str());
+        let study = self.study_ref.as_ref().map(|study_ref| study_ref.study.as_str());
         let encoding = response.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
         macro_rules! line {
             ($level:ident) => {
@@ -140,7 +153,7 @@ impl Audit {
                     status,
                     reason,
                     cause,
-                    form = self.form.map(Form::word),
+                    form = self.format.map(StorageFormat::code),
                     encoding,
                     bytes = body_len(response.body()),
                     readUnits = self.read_units,

@@ -1,8 +1,5 @@
 //! The environment, read once at start. What is doubtful stops the start, with the variable's name and what it takes.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,33 +37,14 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
 }
 
-/// Where variables are looked up.
-pub trait Environment {
-    /// The variable's value, if it is set.
-    fn var(&self, name: &str) -> Option<String>;
+/// A variable of this process's environment. Bytes that are not UTF-8 become U+FFFD, which no variable accepts.
+#[must_use]
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The environment of this process.
-#[derive(Clone, Copy, Debug)]
-pub struct Process;
-
-impl Environment for Process {
-    /// Bytes that are no UTF-8 become U+FFFD, which no variable takes.
-    fn var(&self, name: &str) -> Option<String> {
-        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-    }
-}
-
-impl<K, V, S> Environment for HashMap<K, V, S>
-where
-    K: Borrow<str> + Eq + Hash,
-    V: AsRef<str>,
-    S: BuildHasher,
-{
-    fn var(&self, name: &str) -> Option<String> {
-        self.get(name).map(|value| value.as_ref().to_owned())
-    }
-}
+/// Looks a variable up by its name.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A variable that cannot be used. The message says what it takes, and never what it held: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -88,18 +66,18 @@ impl Error {
 
 impl Config {
     /// Reads the configuration. An empty variable is as good as none.
-    pub fn from_env(env: &impl Environment) -> Result<Self, Error> {
+    pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         Ok(Self {
-            table_name: table_name(env)?,
-            consistent_read: flag(env, CONSISTENT_READ)?,
-            auth: settings(env)?,
-            dynamodb_endpoint: dynamodb_endpoint(env)?,
-            ca_bundle: text(env, CA_BUNDLE)?.map(PathBuf::from),
+            table_name: table_name(&env)?,
+            consistent_read: flag(&env, CONSISTENT_READ)?,
+            auth: settings(&env)?,
+            dynamodb_endpoint: dynamodb_endpoint(&env)?,
+            ca_bundle: text(&env, CA_BUNDLE)?.map(PathBuf::from),
         })
     }
 }
 
-fn settings(env: &impl Environment) -> Result<Settings, Error> {
+fn settings(env: Environment<'_>) -> Result<Settings, Error> {
     let issuer = issuer(env)?;
     let algorithms = algorithms(env)?;
     Ok(Settings {
@@ -113,18 +91,18 @@ fn settings(env: &impl Environment) -> Result<Settings, Error> {
 }
 
 /// The variable's text, if there is any.
-fn text(env: &impl Environment, variable: &'static str) -> Result<Option<String>, Error> {
-    match env.var(variable) {
+fn text(env: Environment<'_>, variable: &'static str) -> Result<Option<String>, Error> {
+    match env(variable) {
         Some(value) if value.contains('\u{fffd}') => Err(Error::takes(variable, "UTF-8 text")),
         value => Ok(value.filter(|value| !value.is_empty())),
     }
 }
 
-fn required(env: &impl Environment, variable: &'static str, what: &str) -> Result<String, Error> {
+fn required(env: Environment<'_>, variable: &'static str, what: &str) -> Result<String, Error> {
     text(env, variable)?.ok_or_else(|| Error::new(variable, format!("is required: {what}")))
 }
 
-fn table_name(env: &impl Environment) -> Result<String, Error> {
+fn table_name(env: Environment<'_>) -> Result<String, Error> {
     const TAKES: &str = "the name of a DynamoDB table (3 to 255 letters, digits, '_', '-', '.') or its ARN";
     let given = required(env, TABLE_NAME, TAKES)?;
     let name = if given.starts_with("arn:") {
@@ -147,7 +125,7 @@ fn table_name(env: &impl Environment) -> Result<String, Error> {
 }
 
 /// `None` for `*`.
-fn issuer(env: &impl Environment) -> Result<Option<String>, Error> {
+fn issuer(env: Environment<'_>) -> Result<Option<String>, Error> {
     const TAKES: &str = "the exact iss of the tokens, or * to leave it unchecked";
     let issuer = required(env, JWT_ISSUER, TAKES)?;
     if issuer == "*" {
@@ -157,7 +135,7 @@ fn issuer(env: &impl Environment) -> Result<Option<String>, Error> {
 }
 
 /// `None` for `*`.
-fn audiences(env: &impl Environment) -> Result<Option<Vec<String>>, Error> {
+fn audiences(env: Environment<'_>) -> Result<Option<Vec<String>>, Error> {
     const TAKES: &str = "one or more audiences of which a token must name one, separated by commas, or * to leave it \
                          unchecked";
     let list = required(env, JWT_AUDIENCE, TAKES)?;
@@ -175,7 +153,7 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-fn algorithms(env: &impl Environment) -> Result<Algorithms, Error> {
+fn algorithms(env: Environment<'_>) -> Result<Algorithms, Error> {
     let list = text(env, JWT_ALGORITHMS)?;
     Algorithms::parse(list.as_deref().unwrap_or("RS256,PS256,ES256,ES384,EdDSA")).ok_or_else(|| {
         Error::takes(
@@ -187,7 +165,7 @@ fn algorithms(env: &impl Environment) -> Result<Algorithms, Error> {
 }
 
 fn key_source(
-    env: &impl Environment,
+    env: Environment<'_>,
     issuer: Option<&str>,
     algorithms: &Algorithms,
 ) -> Result<KeySource, Error> {
@@ -223,7 +201,7 @@ fn key_source(
     }
 }
 
-fn leeway(env: &impl Environment) -> Result<Duration, Error> {
+fn leeway(env: Environment<'_>) -> Result<Duration, Error> {
     let seconds = match text(env, JWT_LEEWAY_SECONDS)? {
         None => Some(30),
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
@@ -235,7 +213,7 @@ fn leeway(env: &impl Environment) -> Result<Duration, Error> {
     seconds.map(Duration::from_secs).ok_or_else(takes)
 }
 
-fn access(env: &impl Environment) -> Result<Access, Error> {
+fn access(env: Environment<'_>) -> Result<Access, Error> {
     let site_claim = text(env, SITE_CLAIM)?;
     let all_sites = text(env, ALL_SITES)?;
     Ok(Access {
@@ -258,7 +236,7 @@ fn access(env: &impl Environment) -> Result<Access, Error> {
     })
 }
 
-fn flag(env: &impl Environment, variable: &'static str) -> Result<bool, Error> {
+fn flag(env: Environment<'_>, variable: &'static str) -> Result<bool, Error> {
     match text(env, variable)?.as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -266,7 +244,7 @@ fn flag(env: &impl Environment, variable: &'static str) -> Result<bool, Error> {
     }
 }
 
-fn dynamodb_endpoint(env: &impl Environment) -> Result<Option<String>, Error> {
+fn dynamodb_endpoint(env: Environment<'_>) -> Result<Option<String>, Error> {
     let endpoint = text(env, DYNAMODB_ENDPOINT)?;
     let is_url = |endpoint: &String| {
         endpoint.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
@@ -279,6 +257,8 @@ fn dynamodb_endpoint(env: &impl Environment) -> Result<Option<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     const SET: &str =
@@ -295,7 +275,7 @@ mod tests {
             (JWT_AUDIENCE, "imaging-study"),
         ]);
         variables.extend(changes.iter().copied());
-        Config::from_env(&variables)
+        Config::from_env(|name| variables.get(name).map(ToString::to_string))
     }
 
     fn message(changes: &Variables<'_>) -> String {

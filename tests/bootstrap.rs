@@ -2,16 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "../local/runtime_api.rs"]
-mod runtime_api;
-#[path = "../local/support.rs"]
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runtime_api::Function;
+use local::runtime_api::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -44,16 +39,16 @@ fn expected() -> Vec<(String, u64, String)> {
 
 /// The function, reading from a table that holds the sample studies.
 async fn function() -> Function {
-    let samples = support::sample_paths().into_iter().map(|path| fs::read_to_string(path).unwrap());
+    let samples = local::sample_paths().into_iter().map(|path| fs::read_to_string(path).unwrap());
     function_with(samples).await
 }
 
 async fn function_with(documents: impl IntoIterator<Item = String>) -> Function {
-    let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
+    let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for json in documents {
-        support::put(&table, &json).await;
+        local::put(&table, &json).await;
     }
-    Function::start(BOOTSTRAP, &support::environment(&format!("http://{address}"))).await
+    Function::start(BOOTSTRAP, &local::environment(&format!("http://{address}"))).await
 }
 
 /// A document that is called `panoramic` and goes on with `description` up to `bytes` as a JSON string.
@@ -91,7 +86,7 @@ fn every_event_has_a_row_in_the_table() {
 #[tokio::test]
 async fn the_body_is_the_stored_document_to_the_byte() {
     let answer = function().await.invoke(event("found.json")).await.unwrap();
-    let stored = fs::read_to_string(&support::sample_paths()[2]).unwrap();
+    let stored = fs::read_to_string(&local::sample_paths()[2]).unwrap();
     assert_eq!(answer["body"], stored);
     assert_eq!(answer["isBase64Encoded"], false);
 }
@@ -148,7 +143,7 @@ async fn the_audit_line_names_request_principal_study_and_cost() {
         ("requestId", json!("8476a536-e9f4-11e8-9739-2dfe598c3fcd")),
         ("gatewayRequestId", json!("JKJaXmPLvHcESHA=")),
         ("traceId", json!("Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1")),
-        ("issuer", json!(support::ISSUER)),
+        ("issuer", json!(local::ISSUER)),
         ("subject", json!("developer")),
         ("site", json!("4")),
         ("study", json!("panoramic")),
@@ -213,7 +208,7 @@ async fn a_wrong_configuration_stops_the_start_and_names_the_variable() {
 #[tokio::test]
 async fn without_a_table_the_function_starts_and_answers_503() {
     let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let environment = support::environment(&format!("http://{nowhere}"));
+    let environment = local::environment(&format!("http://{nowhere}"));
     let mut function = Function::start(BOOTSTRAP, &environment).await;
     let answer = function.invoke(event("found.json")).await.unwrap();
     assert_eq!(answer["statusCode"], 503);
@@ -224,7 +219,7 @@ async fn without_a_table_the_function_starts_and_answers_503() {
 #[tokio::test]
 async fn a_table_that_does_not_answer_is_504_before_the_functions_time_is_over() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let environment = support::environment(&format!("http://{}", silent.local_addr().unwrap()));
+    let environment = local::environment(&format!("http://{}", silent.local_addr().unwrap()));
     let mut function = Function::start(BOOTSTRAP, &environment).await;
     assert_eq!(function.invoke(event("found.json")).await.unwrap()["statusCode"], 504);
     let line = function.audit_line().await;

@@ -9,14 +9,14 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use imaging_study::document::{self, Form, attribute};
-use imaging_study::target::{SiteId, StudyId};
+use imaging_study::ids::{FhirId, SiteId};
+use imaging_study::store::{self, StorageFormat, attribute};
 use serde_json::{Value, json};
 
-use crate::{Outcome, support};
+use crate::Outcome;
 
 const SIZES: [u32; 3] = [10, 1_000, 10_000];
-const FORMS: [Form; 3] = [Form::Gzip, Form::Text, Form::Map];
+const FORMS: [StorageFormat; 3] = [StorageFormat::Gzip, StorageFormat::Text, StorageFormat::Map];
 const INSTANCES_PER_SERIES: u32 = 250;
 
 /// A stored document.
@@ -27,7 +27,7 @@ pub(crate) struct Document {
     /// How many instances it lists.
     pub(crate) instances: u32,
     /// The form in which it is stored.
-    pub(crate) form: Form,
+    pub(crate) form: StorageFormat,
     /// The bytes of its JSON.
     pub(crate) json_bytes: u32,
     /// The bytes of it as it is stored; `None` for a map, which has no one length.
@@ -41,24 +41,23 @@ pub(crate) async fn store(table: &Client) -> Outcome<Vec<Document>> {
     let mut documents = Vec::new();
     for instances in SIZES {
         for form in FORMS {
-            let id = format!("{}-{instances}", form.word());
+            let id = format!("{}-{instances}", form.code());
             let study = study(&id, instances);
             let json = study.to_string();
             let json_bytes = u32::try_from(json.len())?;
             // The attributes beside the document are those that the service writes; the form is chosen here.
-            let mut item =
-                document::encode(&SiteId::parse(support::SITE)?, &StudyId::parse(&id)?, &json)?.head;
+            let mut item = store::encode(&SiteId::parse(local::SITE)?, &FhirId::parse(&id)?, &json)?.head;
             let (value, stored_bytes) = match form {
-                Form::Gzip => {
+                StorageFormat::Gzip => {
                     let gzip = gzip(json.as_bytes())?;
                     let bytes = u32::try_from(gzip.len())?;
                     (AttributeValue::B(Blob::new(gzip)), Some(bytes))
                 }
-                Form::Text => (AttributeValue::S(json), Some(json_bytes)),
-                Form::Map | Form::Flat => (native(study), None),
+                StorageFormat::Text => (AttributeValue::S(json), Some(json_bytes)),
+                StorageFormat::Map | StorageFormat::Flat => (native(study), None),
             };
             item.insert(attribute::DOCUMENT.to_owned(), value);
-            let put = table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await;
+            let put = table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await;
             let fits = match put.map_err(aws_sdk_dynamodb::Error::from) {
                 Ok(_) => true,
                 Err(error) if error.message().is_some_and(|text| text.starts_with("Item size")) => false,

@@ -14,11 +14,6 @@ mod documents;
 mod issuer;
 mod process;
 mod report;
-#[path = "../../local/runtime_api.rs"]
-mod runtime_api;
-#[path = "../../local/support.rs"]
-mod support;
-mod tls;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -33,15 +28,15 @@ use axum::body::Bytes;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use imaging_study::document::Form;
+use imaging_study::store::StorageFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use documents::Document;
+use local::runtime_api::Function;
+use local::tls::Authority;
 use process::Accounts;
-use runtime_api::Function;
-use tls::Authority;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -135,7 +130,7 @@ async fn main() -> ExitCode {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
 async fn run() -> Outcome<()> {
-    let (table, store) = support::dynamodb(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?).await;
+    let (table, store) = local::dynamodb(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?).await;
     let documents = documents::store(&table).await?;
     let bench = Bench::new(Settings::from_env()?, store).await?;
 
@@ -168,7 +163,7 @@ fn cases(documents: &[Document]) -> Outcome<Vec<Case>> {
     let small = documents.first().ok_or("no documents")?;
     let mut cases = vec![case(Program::Floor, small, true)];
     for document in documents.iter().filter(|document| document.fits) {
-        if document.form != Form::Map {
+        if document.form != StorageFormat::Map {
             cases.push(case(Program::Bare, document, true));
         }
         cases.extend([true, false].map(|gzip| case(Program::Function, document, gzip)));
@@ -204,7 +199,7 @@ impl Bench {
         let examples = built.with_file_name("examples");
 
         let authority = Authority::new()?;
-        let mut environment = support::environment(&authority.in_front_of(store).await?);
+        let mut environment = local::environment(&authority.in_front_of(store).await?);
         let amazon = include_str!("../../src/amazon-trust-services.pem");
         environment.insert("JWT_JWKS".into(), issuer::jwks());
         environment.insert("AWS_CA_BUNDLE".into(), roots("store-roots.pem", amazon, &authority)?);
@@ -275,11 +270,11 @@ impl Case {
     fn event(&self, number: u32) -> Outcome<String> {
         let mut event: Value = serde_json::from_str(include_str!("../../events/found-gzip.json"))?;
         let id = self.document.id.as_str();
-        let path = format!("/site/{}/fhir/imaging-study/{id}", support::SITE);
+        let path = format!("/site/{}/fhir/imaging-study/{id}", local::SITE);
         event["pathParameters"]["id"] = id.into();
         event["rawPath"] = path.as_str().into();
         event["requestContext"]["http"]["path"] = path.into();
-        let claims = support::claims_with(&json!({ "jti": number.to_string() }));
+        let claims = local::claims_with(&json!({ "jti": number.to_string() }));
         event["headers"]["authorization"] = format!("Bearer {}", issuer::token(&claims)).into();
         if !self.gzip {
             event["headers"]["accept-encoding"] = "identity".into();

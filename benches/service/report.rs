@@ -8,7 +8,7 @@ use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use imaging_study::document::Form;
+use imaging_study::store::StorageFormat;
 
 use crate::documents::Document;
 use crate::{Bench, Case, Outcome, Program, Sample};
@@ -137,7 +137,7 @@ fn stored(documents: &[Document]) -> String {
     );
     for document in documents {
         let fits = if document.fits { "fits" } else { "does not fit, and is not measured" };
-        let (form, json) = (document.form.word(), document.json_bytes);
+        let (form, json) = (document.form.code(), document.json_bytes);
         let stored = document.stored_bytes.map_or_else(|| "–".to_owned(), |bytes| bytes.to_string());
         let _ = writeln!(table, "| {} | {form} | {json} | {stored} | {fits} |", document.instances);
     }
@@ -162,11 +162,11 @@ impl Results<'_> {
             let holds = if measured <= bound { "holds" } else { "**does not hold**" };
             let _ = writeln!(table, "| {what} | {measured:.2} {unit} | {bound:.2} {unit} | {holds} |");
         };
-        let floor = self.case(Program::Floor, SMALL, Form::Gzip, true)?;
-        for form in [Form::Gzip, Form::Text] {
+        let floor = self.case(Program::Floor, SMALL, StorageFormat::Gzip, true)?;
+        for form in [StorageFormat::Gzip, StorageFormat::Text] {
             let function = self.case(Program::Function, SMALL, form, true)?;
             let bare = self.case(Program::Bare, SMALL, form, true)?;
-            let word = form.word();
+            let word = form.code();
             let cpu = function.median(|s| s.first_cpu) / floor.median(|s| s.first_cpu);
             row(&format!("cold, CPU to the first answer ÷ floor, {word}"), cpu, 3.0, "×");
             let wall = function.median(|s| s.first_wall) / floor.median(|s| s.first_wall);
@@ -174,10 +174,11 @@ impl Results<'_> {
             let warm = function.median(|s| s.warm_cpu.mean) / bare.median(|s| s.warm_cpu.mean);
             row(&format!("warm, mean CPU of an answer ÷ bare, {word}"), warm, 1.3, "×");
         }
-        let small = self.case(Program::Function, SMALL, Form::Gzip, true)?.median(|s| s.warm_cpu.mean);
+        let small =
+            self.case(Program::Function, SMALL, StorageFormat::Gzip, true)?.median(|s| s.warm_cpu.mean);
         let beyond_bare = |instances| -> Outcome<f64> {
-            let function = self.case(Program::Function, instances, Form::Gzip, true)?;
-            let bare = self.case(Program::Bare, instances, Form::Gzip, true)?;
+            let function = self.case(Program::Function, instances, StorageFormat::Gzip, true)?;
+            let bare = self.case(Program::Bare, instances, StorageFormat::Gzip, true)?;
             Ok(function.median(|s| s.warm_cpu.mean) - bare.median(|s| s.warm_cpu.mean))
         };
         let large = beyond_bare(LARGE)?;
@@ -227,7 +228,7 @@ From the start of the process, in milliseconds.
 |---|---|---|---:|---:|---:|---:|---:|---:|
 ",
         );
-        let floor = self.case(Program::Floor, SMALL, Form::Gzip, true)?;
+        let floor = self.case(Program::Floor, SMALL, StorageFormat::Gzip, true)?;
         for case in self.cases {
             let [wall, cpu] = [case.median(|s| s.first_wall), case.median(|s| s.first_cpu)];
             let _ = writeln!(
@@ -253,7 +254,7 @@ One answer, in milliseconds; and the most memory that the process had by the end
 |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 ",
         );
-        let floor = self.case(Program::Floor, SMALL, Form::Gzip, true)?.median(|s| s.warm_cpu.mean);
+        let floor = self.case(Program::Floor, SMALL, StorageFormat::Gzip, true)?.median(|s| s.warm_cpu.mean);
         for case in self.cases {
             let Document { instances, form, json_bytes, .. } = case.document;
             let cpu = case.median(|s| s.warm_cpu.mean);
@@ -279,7 +280,7 @@ One answer, in milliseconds; and the most memory that the process had by the end
         Ok(table)
     }
 
-    fn case(&self, program: Program, instances: u32, form: Form, gzip: bool) -> Outcome<&Case> {
+    fn case(&self, program: Program, instances: u32, form: StorageFormat, gzip: bool) -> Outcome<&Case> {
         let wanted = |case: &&Case| {
             (case.program, case.document.instances, case.document.form, case.gzip)
                 == (program, instances, form, gzip)
@@ -306,7 +307,7 @@ impl Case {
             (_, true) => "gzip",
             (_, false) => "plain",
         };
-        format!("{program} | {}, {} | {client}", self.document.instances, self.document.form.word())
+        format!("{program} | {}, {} | {client}", self.document.instances, self.document.form.code())
     }
 
     fn median(&self, figure: impl Fn(&Sample) -> f64) -> f64 {

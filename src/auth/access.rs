@@ -3,8 +3,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
-use super::Reason;
-use crate::target::{SiteId, StudyId};
+use super::TokenError;
+use crate::ids::{FhirId, SiteId};
 
 /// How claims turn into access.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub struct Principal {
     issuer: Option<String>,
     subject: Option<String>,
     sites: Sites,
-    reads: Reads,
+    reads: ScopeGrant,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ enum Sites {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Reads {
+enum ScopeGrant {
     Any,
     Patient(String),
     Nothing,
@@ -94,7 +94,7 @@ enum Reads {
 impl Principal {
     /// Reads claims that have been verified. A scope claim of a wrong type is refused rather than ignored: ignoring
     /// it would lift the restriction that it was to be.
-    pub(super) fn from_claims(claims: &Value, access: &Access) -> Result<Self, Reason> {
+    pub(super) fn from_claims(claims: &Value, access: &Access) -> Result<Self, TokenError> {
         let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
         let sites = match &access.all_sites {
             Some(all) if all.granted_by(claims) => Sites::All,
@@ -118,23 +118,23 @@ impl Principal {
 
     /// Whose studies of `site` the principal may read. Scopes are judged first, so that a token whose scopes grant
     /// nothing learns nothing about sites.
-    pub fn authorize(&self, site: &SiteId) -> Result<Reach, Denial> {
+    pub fn authorize(&self, site: &SiteId) -> Result<PatientFilter, AccessDenied> {
         let reach = match &self.reads {
-            Reads::Any => Reach::AnySubject,
-            Reads::Patient(id) => Reach::Patient(id.clone()),
-            Reads::Nothing => return Err(Denial::Scope),
+            ScopeGrant::Any => PatientFilter::AnySubject,
+            ScopeGrant::Patient(id) => PatientFilter::Patient(id.clone()),
+            ScopeGrant::Nothing => return Err(AccessDenied::Scope),
         };
         match &self.sites {
             Sites::All => Ok(reach),
             Sites::These(ids) if ids.iter().any(|id| id == site.as_str()) => Ok(reach),
-            Sites::These(_) => Err(Denial::Site),
+            Sites::These(_) => Err(AccessDenied::Site),
         }
     }
 }
 
 /// Why a principal may not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Denial {
+pub enum AccessDenied {
     /// The token carries SMART scopes, or must, and none of them grants reading an `ImagingStudy`.
     #[error("no scope of the token grants reading an ImagingStudy")]
     Scope,
@@ -145,18 +145,18 @@ pub enum Denial {
 
 /// Whose studies a principal may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum PatientFilter {
     /// Anybody's.
     AnySubject,
     /// Those of the patient with this id only.
     Patient(String),
 }
 
-impl Reach {
+impl PatientFilter {
     /// Whether it takes in a study whose `subject.reference` is `reference`: `Patient/123`, or the same at the end
     /// of an absolute URL, each also with a version (`/_history/2`). A study without the reference is nobody's.
     #[must_use]
-    pub fn covers(&self, reference: Option<&str>) -> bool {
+    pub fn permits(&self, reference: Option<&str>) -> bool {
         let Self::Patient(id) = self else { return true };
         let Some(reference) = reference else { return false };
         let unversioned = reference.split_once("/_history/").map_or(reference, |(before, _)| before);
@@ -185,14 +185,14 @@ fn texts(value: &Value) -> Vec<String> {
 
 /// The token's scopes: the claim `scope`, else `scp`; a string (RFC 8693 §4.2: split at spaces) or a list of
 /// strings.
-fn scopes(claims: &Value) -> Result<Vec<&str>, Reason> {
+fn scopes(claims: &Value) -> Result<Vec<&str>, TokenError> {
     match claims.get("scope").or_else(|| claims.get("scp")) {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
         Some(Value::Array(items)) => {
-            items.iter().map(|item| item.as_str().ok_or(Reason::ScopeMalformed)).collect()
+            items.iter().map(|item| item.as_str().ok_or(TokenError::ScopeMalformed)).collect()
         }
-        Some(_) => Err(Reason::ScopeMalformed),
+        Some(_) => Err(TokenError::ScopeMalformed),
     }
 }
 
@@ -200,21 +200,21 @@ fn scopes(claims: &Value) -> Result<Vec<&str>, Reason> {
 ///
 /// A token is bound as soon as one of its scopes has a SMART context for its prefix, whether or not the rest of that
 /// scope can be understood. Other scopes (`openid`, `launch`, `api/read`) neither bind nor grant.
-fn granted(scopes: &[&str], patient: Option<&Value>, smart: SmartScopes) -> Reads {
+fn granted(scopes: &[&str], patient: Option<&Value>, smart: SmartScopes) -> ScopeGrant {
     let smart_scopes: Vec<_> = scopes.iter().filter_map(|scope| SmartScope::of(scope)).collect();
     if smart_scopes.is_empty() && smart == SmartScopes::Optional {
-        return Reads::Any;
+        return ScopeGrant::Any;
     }
     let reading = |context: &SmartScope| context.reads_imaging_studies();
     if smart_scopes.iter().filter(|scope| !scope.patient).any(reading) {
-        return Reads::Any;
+        return ScopeGrant::Any;
     }
     match patient.and_then(Value::as_str) {
         // A patient's id is a FHIR id as a study's is.
-        Some(id) if StudyId::parse(id).is_ok() && smart_scopes.iter().any(reading) => {
-            Reads::Patient(id.to_owned())
+        Some(id) if FhirId::parse(id).is_ok() && smart_scopes.iter().any(reading) => {
+            ScopeGrant::Patient(id.to_owned())
         }
-        _ => Reads::Nothing,
+        _ => ScopeGrant::Nothing,
     }
 }
 
@@ -268,15 +268,15 @@ mod tests {
         Access { all_sites: Some(AllSites::parse(rule).unwrap()), ..access() }
     }
 
-    fn reach(claims: &Value, access: &Access, site: &str) -> Result<Reach, Denial> {
+    fn reach(claims: &Value, access: &Access, site: &str) -> Result<PatientFilter, AccessDenied> {
         Principal::from_claims(claims, access).unwrap().authorize(&SiteId::parse(site).unwrap())
     }
 
     fn grants(claims: &Value, access: &Access, site: &str) -> bool {
-        reach(claims, access, site) == Ok(Reach::AnySubject)
+        reach(claims, access, site) == Ok(PatientFilter::AnySubject)
     }
 
-    fn scoped(scope: &Value) -> Result<Reach, Denial> {
+    fn scoped(scope: &Value) -> Result<PatientFilter, AccessDenied> {
         reach(&json!({"siteIds": "4", "scope": scope, "patient": "p-1"}), &access(), "4")
     }
 
@@ -417,14 +417,14 @@ mod tests {
             "user/ImagingStudy.s  user/ImagingStudy.r",
             "patient/ImagingStudy.rs user/ImagingStudy.rs",
         ] {
-            assert_eq!(scoped(&json!(scope)), Ok(Reach::AnySubject), "{scope}");
+            assert_eq!(scoped(&json!(scope)), Ok(PatientFilter::AnySubject), "{scope}");
         }
     }
 
     #[test]
     fn a_patient_scope_reads_the_patients_own() {
         for scope in ["patient/ImagingStudy.read", "patient/*.rs", "patient/*.* user/Patient.read"] {
-            assert_eq!(scoped(&json!(scope)), Ok(Reach::Patient("p-1".to_owned())), "{scope}");
+            assert_eq!(scoped(&json!(scope)), Ok(PatientFilter::Patient("p-1".to_owned())), "{scope}");
         }
     }
 
@@ -433,10 +433,10 @@ mod tests {
         for patient in [json!(null), json!(1), json!(""), json!("a b"), json!("Patient/p-1"), json!(["p-1"])]
         {
             let claims = json!({"siteIds": "4", "scope": "patient/*.rs", "patient": patient});
-            assert_eq!(reach(&claims, &access(), "4"), Err(Denial::Scope), "{patient}");
+            assert_eq!(reach(&claims, &access(), "4"), Err(AccessDenied::Scope), "{patient}");
         }
         let claims = json!({"siteIds": "4", "scope": "patient/*.rs"});
-        assert_eq!(reach(&claims, &access(), "4"), Err(Denial::Scope));
+        assert_eq!(reach(&claims, &access(), "4"), Err(AccessDenied::Scope));
     }
 
     #[test]
@@ -473,7 +473,7 @@ mod tests {
             "user/ImagingStudy.r\u{2028}",
             "patient/ImagingStudy.rs?x=y",
         ] {
-            assert_eq!(scoped(&json!(scope)), Err(Denial::Scope), "{scope}");
+            assert_eq!(scoped(&json!(scope)), Err(AccessDenied::Scope), "{scope}");
         }
     }
 
@@ -489,8 +489,8 @@ mod tests {
         ] {
             let claims = json!({"siteIds": "4", "scope": scope});
             let required = Access { smart_scopes: SmartScopes::Required, ..access() };
-            assert_eq!(reach(&claims, &access(), "4"), Ok(Reach::AnySubject), "{scope}");
-            assert_eq!(reach(&claims, &required, "4"), Err(Denial::Scope), "{scope}");
+            assert_eq!(reach(&claims, &access(), "4"), Ok(PatientFilter::AnySubject), "{scope}");
+            assert_eq!(reach(&claims, &required, "4"), Err(AccessDenied::Scope), "{scope}");
         }
     }
 
@@ -504,14 +504,14 @@ mod tests {
             json!({"siteIds": 4, "scp": reading}),
             json!({"siteIds": 4, "scp": [reading]}),
         ] {
-            assert_eq!(reach(&claims, &required, "4"), Ok(Reach::AnySubject), "{claims}");
+            assert_eq!(reach(&claims, &required, "4"), Ok(PatientFilter::AnySubject), "{claims}");
         }
         for claims in [
             json!({"siteIds": 4, "scope": "openid", "scp": reading}),
             json!({"siteIds": 4, "scopes": reading}),
             json!({"siteIds": 4, "scope": ["openid user/ImagingStudy.rs"]}),
         ] {
-            assert_eq!(reach(&claims, &required, "4"), Err(Denial::Scope), "{claims}");
+            assert_eq!(reach(&claims, &required, "4"), Err(AccessDenied::Scope), "{claims}");
         }
     }
 
@@ -520,7 +520,7 @@ mod tests {
         for scope in [json!(null), json!(1), json!({}), json!(true), json!([1]), json!(["openid", null])] {
             for name in ["scope", "scp"] {
                 let refused = Principal::from_claims(&json!({name: scope}), &access());
-                assert_eq!(refused, Err(Reason::ScopeMalformed), "{name} {scope}");
+                assert_eq!(refused, Err(TokenError::ScopeMalformed), "{name} {scope}");
             }
         }
     }
@@ -528,20 +528,20 @@ mod tests {
     #[test]
     fn scopes_are_judged_before_sites() {
         let claims = json!({"siteIds": "4", "scope": "user/Patient.read"});
-        assert_eq!(reach(&claims, &access(), "5"), Err(Denial::Scope));
-        assert_eq!(reach(&json!({"siteIds": "4"}), &access(), "5"), Err(Denial::Site));
+        assert_eq!(reach(&claims, &access(), "5"), Err(AccessDenied::Scope));
+        assert_eq!(reach(&json!({"siteIds": "4"}), &access(), "5"), Err(AccessDenied::Site));
     }
 
     #[test]
     fn a_patient_reads_studies_whose_subject_is_that_patient() {
-        let own = Reach::Patient("123".to_owned());
+        let own = PatientFilter::Patient("123".to_owned());
         for reference in [
             "Patient/123",
             "Patient/123/_history/2",
             "https://example.org/fhir/Patient/123",
             "http://example.org/Patient/123/_history/1",
         ] {
-            assert!(own.covers(Some(reference)), "{reference}");
+            assert!(own.permits(Some(reference)), "{reference}");
         }
         for reference in [
             "",
@@ -561,9 +561,11 @@ mod tests {
             "ftp://example.org/Patient/123",
             "https://example.org/xPatient/123",
         ] {
-            assert!(!own.covers(Some(reference)), "{reference}");
+            assert!(!own.permits(Some(reference)), "{reference}");
         }
-        assert!(!own.covers(None));
-        assert!(Reach::AnySubject.covers(None) && Reach::AnySubject.covers(Some("Group/1")));
+        assert!(!own.permits(None));
+        assert!(
+            PatientFilter::AnySubject.permits(None) && PatientFilter::AnySubject.permits(Some("Group/1"))
+        );
     }
 }

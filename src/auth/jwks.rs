@@ -21,11 +21,10 @@ use http::uri::Scheme;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::Mutex as Flight;
 
-use super::keys::{Algorithms, KeySet, Origin, SetError};
+use super::jwk::{Algorithms, KeySet, KeyTrust, SetError};
 use super::{Clock, KeysUnavailable};
-use crate::causes::causes;
+use crate::audit::error_chain;
 
 /// How long a set serves without being looked at again. It bounds how long a key that was withdrawn still counts, and
 /// is what the other verifiers of the field take.
@@ -134,7 +133,7 @@ impl KeySource {
 
     /// The JWK Set itself.
     pub fn jwks(text: &str, algorithms: &Algorithms) -> Result<Self, SourceError> {
-        match KeySet::from_jwks(text.as_bytes(), algorithms, Origin::Private) {
+        match KeySet::from_jwks(text.as_bytes(), algorithms, KeyTrust::Private) {
             Ok(set) => Ok(Self(Kind::Fixed(Arc::new(set)))),
             Err(_) => Err(SourceError::KeySet),
         }
@@ -175,7 +174,7 @@ pub(super) enum Keys {
 }
 
 /// What came of asking for a newer set.
-pub(super) enum Renewal {
+pub(super) enum RefreshOutcome {
     /// There is one.
     Newer(Arc<KeySet>),
     /// The last fetch went well, and it is too soon for another.
@@ -193,8 +192,8 @@ impl Keys {
             Kind::Secret { arn, region } => Remote::Secret(secrets(aws, region), arn.clone()),
         };
         let algorithms = algorithms.clone();
-        let (held, flight) = (Mutex::default(), Flight::default());
-        Self::Cached(Box::new(Cache { remote, algorithms, clock, held, flight }))
+        let (state, fetch_lock) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self::Cached(Box::new(Cache { remote, algorithms, clock, state, fetch_lock }))
     }
 
     /// The set to verify with.
@@ -206,10 +205,10 @@ impl Keys {
     }
 
     /// A newer set than `seen`, in which a key was missed.
-    pub(super) async fn renewed(&self, seen: &Arc<KeySet>) -> Renewal {
+    pub(super) async fn refresh(&self, seen: &Arc<KeySet>) -> RefreshOutcome {
         match self {
-            Self::Fixed(_) => Renewal::NotDue,
-            Self::Cached(cache) => cache.renewed(seen).await,
+            Self::Fixed(_) => RefreshOutcome::NotDue,
+            Self::Cached(cache) => cache.refresh(seen).await,
         }
     }
 }
@@ -219,13 +218,13 @@ pub(super) struct Cache {
     remote: Remote,
     algorithms: Algorithms,
     clock: Clock,
-    held: Mutex<Held>,
-    /// Held by the one who fetches.
-    flight: Flight<()>,
+    state: Mutex<CacheState>,
+    /// Held during a fetch, so that concurrent misses share it.
+    fetch_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Held {
+struct CacheState {
     set: Option<(Arc<KeySet>, SystemTime)>,
     last_attempt: Option<Attempt>,
 }
@@ -236,7 +235,7 @@ struct Attempt {
     succeeded: bool,
 }
 
-enum Standing {
+enum Freshness {
     Fresh(Arc<KeySet>),
     Stale(Arc<KeySet>),
     None,
@@ -244,82 +243,84 @@ enum Standing {
 
 impl Cache {
     async fn current(&self) -> Result<Arc<KeySet>, KeysUnavailable> {
-        let _flight = match self.standing() {
-            Standing::Fresh(set) => return Ok(set),
+        let _guard = match self.freshness() {
+            Freshness::Fresh(set) => return Ok(set),
             // While one request fetches, the others go on with the old set.
-            Standing::Stale(set) => match self.flight.try_lock() {
-                Ok(flight) => flight,
+            Freshness::Stale(set) => match self.fetch_lock.try_lock() {
+                Ok(guard) => guard,
                 Err(_) => return Ok(set),
             },
-            Standing::None => self.flight.lock().await,
+            Freshness::None => self.fetch_lock.lock().await,
         };
-        if let Standing::Fresh(set) = self.standing() {
+        if let Freshness::Fresh(set) = self.freshness() {
             return Ok(set);
         }
         self.fetch_if_due().await;
-        match self.standing() {
-            Standing::Fresh(set) | Standing::Stale(set) => Ok(set),
-            Standing::None => Err(KeysUnavailable),
+        match self.freshness() {
+            Freshness::Fresh(set) | Freshness::Stale(set) => Ok(set),
+            Freshness::None => Err(KeysUnavailable),
         }
     }
 
-    async fn renewed(&self, seen: &Arc<KeySet>) -> Renewal {
-        let _flight = self.flight.lock().await;
+    async fn refresh(&self, seen: &Arc<KeySet>) -> RefreshOutcome {
+        let _guard = self.fetch_lock.lock().await;
         if let Some(newer) = self.other_than(seen) {
-            return Renewal::Newer(newer);
+            return RefreshOutcome::Newer(newer);
         }
         self.fetch_if_due().await;
         match self.other_than(seen) {
-            Some(newer) => Renewal::Newer(newer),
-            None if self.held().last_attempt.is_some_and(|attempt| attempt.succeeded) => Renewal::NotDue,
-            None => Renewal::Failed,
+            Some(newer) => RefreshOutcome::Newer(newer),
+            None if self.state().last_attempt.is_some_and(|attempt| attempt.succeeded) => {
+                RefreshOutcome::NotDue
+            }
+            None => RefreshOutcome::Failed,
         }
     }
 
-    fn standing(&self) -> Standing {
+    fn freshness(&self) -> Freshness {
         let now = (self.clock)();
-        match &mut self.held().set {
-            None => Standing::None,
+        match &mut self.state().set {
+            None => Freshness::None,
             Some((set, since)) => match now.duration_since(*since) {
-                Ok(age) if age < FRESH => Standing::Fresh(Arc::clone(set)),
-                Ok(age) if age < FRESH + STALE => Standing::Stale(Arc::clone(set)),
-                Ok(_) => Standing::None,
+                Ok(age) if age < FRESH => Freshness::Fresh(Arc::clone(set)),
+                Ok(age) if age < FRESH + STALE => Freshness::Stale(Arc::clone(set)),
+                Ok(_) => Freshness::None,
                 // The clock was set back, and nobody knows how old the set is: as if it had just expired.
                 Err(_) => {
                     *since = now.checked_sub(FRESH).unwrap_or(now);
-                    Standing::Stale(Arc::clone(set))
+                    Freshness::Stale(Arc::clone(set))
                 }
             },
         }
     }
 
     fn other_than(&self, seen: &Arc<KeySet>) -> Option<Arc<KeySet>> {
-        self.held().set.as_ref().map(|(set, _)| Arc::clone(set)).filter(|set| !Arc::ptr_eq(set, seen))
+        self.state().set.as_ref().map(|(set, _)| Arc::clone(set)).filter(|set| !Arc::ptr_eq(set, seen))
     }
 
-    /// Fetches once the cool-down is over. Only for the holder of `flight`.
+    /// Fetches once the cool-down is over. Only for the holder of `fetch_lock`.
     async fn fetch_if_due(&self) {
         let started = (self.clock)();
-        let pause = if matches!(self.standing(), Standing::None) { RETRY } else { COOL_DOWN };
-        let last = self.held().last_attempt;
+        let pause = if matches!(self.freshness(), Freshness::None) { RETRY } else { COOL_DOWN };
+        let last = self.state().last_attempt;
         // A clock that was set back ends the cool-down.
         if last.is_some_and(|last| started.duration_since(last.at).is_ok_and(|since| since < pause)) {
             return;
         }
         // Noted before the wait, in case the caller does not live to see its end.
-        self.held().last_attempt = Some(Attempt { at: started, succeeded: false });
+        self.state().last_attempt = Some(Attempt { at: started, succeeded: false });
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.remote.fetch(&self.algorithms)).await;
         let result = fetched.unwrap_or(Err(FetchError::Timeout));
-        self.held().last_attempt = Some(Attempt { at: (self.clock)(), succeeded: result.is_ok() });
+        self.state().last_attempt = Some(Attempt { at: (self.clock)(), succeeded: result.is_ok() });
         match result {
-            Ok(set) => self.held().set = Some((Arc::new(set), started)),
+            Ok(set) => self.state().set = Some((Arc::new(set), started)),
             Err(error) => tracing::warn!(cause = %error, "the key set could not be fetched"),
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn state(&self) -> MutexGuard<'_, CacheState> {
         // Nothing that can panic happens under this lock, and its content is whole at every moment.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -359,16 +360,16 @@ impl Remote {
     async fn fetch(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
         match self {
             Self::Url(http, url) => {
-                Ok(KeySet::from_jwks(&http.read(&url.to_string()).await?, algorithms, Origin::Public)?)
+                Ok(KeySet::from_jwks(&http.read(&url.to_string()).await?, algorithms, KeyTrust::Public)?)
             }
             Self::Discovery(http, issuer) => {
                 let url = http.keys_of(issuer).await?;
-                Ok(KeySet::from_jwks(&http.read(&url.to_string()).await?, algorithms, Origin::Public)?)
+                Ok(KeySet::from_jwks(&http.read(&url.to_string()).await?, algorithms, KeyTrust::Public)?)
             }
             Self::Secret(client, arn) => {
                 let answer = client.get_secret_value().secret_id(arn).send().await;
                 // Not DisplayErrorContext: it shows the raw answer, and the secret may be in it.
-                let answer = answer.map_err(|error| FetchError::Secret(causes(&error)))?;
+                let answer = answer.map_err(|error| FetchError::Secret(error_chain(&error)))?;
                 let secret = match (&answer.secret_string, &answer.secret_binary) {
                     (Some(text), _) => text.as_bytes(),
                     (None, Some(binary)) => binary.as_ref(),
@@ -440,10 +441,11 @@ impl Http {
     }
 
     async fn read(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let mut request = HttpRequest::get(url).map_err(|error| FetchError::Connection(causes(&error)))?;
+        let mut request =
+            HttpRequest::get(url).map_err(|error| FetchError::Connection(error_chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
         let answer = self.connector.call(request).await;
-        let answer = answer.map_err(|error| FetchError::Connection(causes(&error)))?;
+        let answer = answer.map_err(|error| FetchError::Connection(error_chain(&error)))?;
         if answer.status().as_u16() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }

@@ -1,9 +1,9 @@
-//! Who is asking: a bearer token in, a [`Principal`] or a [`Refusal`] out.
+//! Who is asking: a bearer token in, a [`Principal`] or a [`AuthError`] out.
 
 mod access;
 mod json;
+mod jwk;
 mod jwks;
-mod keys;
 mod token;
 
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use http::HeaderMap;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use thiserror::Error;
 
-pub use self::access::{Access, AllSites, ClaimPath, Denial, Principal, Reach, SmartScopes};
+pub use self::access::{Access, AccessDenied, AllSites, ClaimPath, PatientFilter, Principal, SmartScopes};
+pub use self::jwk::Algorithms;
 pub use self::jwks::{FETCH_TIMEOUT, KeySource, SourceError};
-use self::jwks::{Keys, Renewal};
-pub use self::keys::Algorithms;
+use self::jwks::{Keys, RefreshOutcome};
 use self::token::Unverified;
 
-/// What tokens are held to.
+/// The rules for tokens.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The `iss` that a token must have; `None` to leave it unchecked.
@@ -78,21 +78,23 @@ impl Verifier {
     }
 
     /// The principal whose bearer token a request carries.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let token = Unverified::parse(token::bearer(headers)?, &self.settings.algorithms)?;
         let mut keys = self.keys.current().await?;
         let mut verified = token.verify(&keys);
         if let Err(miss) = verified
-            && miss.set_may_be_old
+            && miss.refresh_may_help
         {
-            match self.keys.renewed(&keys).await {
-                Renewal::Newer(newer) => {
+            match self.keys.refresh(&keys).await {
+                RefreshOutcome::Newer(newer) => {
                     keys = newer;
                     verified = token.verify(&keys);
                 }
                 // Whether the issuer has such a key cannot be known now, and so neither whether the token is bad.
-                Renewal::Failed if miss.reason == Reason::KeyUnknown => return Err(KeysUnavailable.into()),
-                Renewal::Failed | Renewal::NotDue => {}
+                RefreshOutcome::Failed if miss.reason == TokenError::KeyUnknown => {
+                    return Err(KeysUnavailable.into());
+                }
+                RefreshOutcome::Failed | RefreshOutcome::NotDue => {}
             }
         }
         let claims = verified.map_err(|miss| miss.reason)?.claims(&self.settings, (self.clock)())?;
@@ -130,24 +132,24 @@ pub struct KeysUnavailable;
 
 /// Why a request has no principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum AuthError {
     /// Because of its token.
-    #[error("token refused: {}", .0.word())]
-    Token(Reason),
+    #[error("token refused: {}", .0.code())]
+    Token(TokenError),
     /// Because of this service: whether the token is good cannot be known at the moment.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
 }
 
-impl From<Reason> for Refusal {
-    fn from(reason: Reason) -> Self {
+impl From<TokenError> for AuthError {
+    fn from(reason: TokenError) -> Self {
         Self::Token(reason)
     }
 }
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub enum TokenError {
     /// No `Authorization` header.
     TokenMissing,
     /// Credentials of another scheme than Bearer.
@@ -196,7 +198,7 @@ pub enum Reason {
     ScopeMalformed,
 }
 
-impl Reason {
+impl TokenError {
     /// All of them.
     pub const ALL: [Self; 23] = [
         Self::TokenMissing,
@@ -226,7 +228,7 @@ impl Reason {
 
     /// The stable word for it in the log.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn code(self) -> &'static str {
         self.texts().0
     }
 
@@ -280,15 +282,15 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_word_of_its_own() {
-        let words: HashSet<_> = Reason::ALL.map(Reason::word).into();
-        assert_eq!(words.len(), Reason::ALL.len());
+        let words: HashSet<_> = TokenError::ALL.map(TokenError::code).into();
+        assert_eq!(words.len(), TokenError::ALL.len());
         assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
     }
 
     #[test]
     fn a_description_is_missing_exactly_where_no_token_came() {
         let silent: Vec<_> =
-            Reason::ALL.into_iter().filter(|reason| reason.description().is_none()).collect();
-        assert_eq!(silent, [Reason::TokenMissing, Reason::SchemeUnsupported]);
+            TokenError::ALL.into_iter().filter(|reason| reason.description().is_none()).collect();
+        assert_eq!(silent, [TokenError::TokenMissing, TokenError::SchemeUnsupported]);
     }
 }

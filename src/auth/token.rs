@@ -11,8 +11,8 @@ use http::header::AUTHORIZATION;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::keys::{Algorithms, KeySet, NoKey};
-use super::{Reason, Settings, json};
+use super::jwk::{Algorithms, KeySelectionError, KeySet};
+use super::{Settings, TokenError, json};
 
 /// Longer than any real token. Verifying costs in proportion, and nobody has authenticated yet.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -24,19 +24,19 @@ const MAX_KID_BYTES: usize = 256;
 const MAX_NUMERIC_DATE: f64 = 253_402_300_799.0;
 
 /// The bearer token of a request (RFC 6750 §2.1). It is taken from the one `Authorization` header and nowhere else.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Reason> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Reason::TokenMissing)?;
+    let value = values.next().ok_or(TokenError::TokenMissing)?;
     if values.next().is_some() {
-        return Err(Reason::AuthorizationRepeated);
+        return Err(TokenError::AuthorizationRepeated);
     }
-    let value = std::str::from_utf8(value.as_bytes()).map_err(|_| Reason::TokenMalformed)?;
+    let value = std::str::from_utf8(value.as_bytes()).map_err(|_| TokenError::TokenMalformed)?;
     let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(Reason::SchemeUnsupported);
+        return Err(TokenError::SchemeUnsupported);
     }
     let token = credentials.trim_start_matches(' ');
-    if token.len() > MAX_TOKEN_BYTES { Err(Reason::TokenOversized) } else { Ok(token) }
+    if token.len() > MAX_TOKEN_BYTES { Err(TokenError::TokenOversized) } else { Ok(token) }
 }
 
 /// A token of which nothing has been believed yet.
@@ -55,66 +55,72 @@ pub(super) struct Verified<'a>(&'a [u8]);
 
 /// Why a set verifies no token like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Miss {
-    pub(super) reason: Reason,
+pub(super) struct VerifyError {
+    pub(super) reason: TokenError,
     /// Whether the set may simply be older than the token's key.
-    pub(super) set_may_be_old: bool,
+    pub(super) refresh_may_help: bool,
 }
 
 impl<'a> Unverified<'a> {
     /// Takes a token apart: three segments of strict base64url (RFC 7515 §7.1), and a header that says nothing which
     /// is not understood here.
-    pub(super) fn parse(token: &'a str, algorithms: &Algorithms) -> Result<Self, Reason> {
+    pub(super) fn parse(token: &'a str, algorithms: &Algorithms) -> Result<Self, TokenError> {
         let mut segments = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (segments.next(), segments.next(), segments.next(), segments.next())
         else {
-            return Err(Reason::TokenMalformed);
+            return Err(TokenError::TokenMalformed);
         };
-        let decoded = |segment| URL_SAFE_NO_PAD.decode(segment).map_err(|_| Reason::TokenMalformed);
+        let decoded = |segment| URL_SAFE_NO_PAD.decode(segment).map_err(|_| TokenError::TokenMalformed);
         let (header_text, payload_text, _) = (decoded(header)?, decoded(payload)?, decoded(signature)?);
         let (algorithm, kid) = read_header(&header_text, algorithms)?;
-        let message = token.get(..header.len() + 1 + payload.len()).ok_or(Reason::TokenMalformed)?;
+        let message = token.get(..header.len() + 1 + payload.len()).ok_or(TokenError::TokenMalformed)?;
         Ok(Self { algorithm, kid, message, signature, payload: payload_text })
     }
 
     /// Verifies the signature with the one key of `keys` that is for this token.
-    pub(super) fn verify(&self, keys: &KeySet) -> Result<Verified<'_>, Miss> {
+    pub(super) fn verify(&self, keys: &KeySet) -> Result<Verified<'_>, VerifyError> {
         let choice = keys.choose(self.algorithm, self.kid.as_deref()).map_err(|no_key| match no_key {
-            NoKey::Unknown => Miss { reason: Reason::KeyUnknown, set_may_be_old: true },
-            NoKey::OtherAlgorithm => Miss { reason: Reason::AlgorithmRefused, set_may_be_old: false },
-            NoKey::Ambiguous => Miss { reason: Reason::KeyAmbiguous, set_may_be_old: false },
+            KeySelectionError::Unknown => {
+                VerifyError { reason: TokenError::KeyUnknown, refresh_may_help: true }
+            }
+            KeySelectionError::OtherAlgorithm => {
+                VerifyError { reason: TokenError::AlgorithmRefused, refresh_may_help: false }
+            }
+            KeySelectionError::Ambiguous => {
+                VerifyError { reason: TokenError::KeyAmbiguous, refresh_may_help: false }
+            }
         })?;
         if choice.verifies(self.message, self.signature) {
             Ok(Verified(&self.payload))
         } else {
-            Err(Miss { reason: Reason::SignatureInvalid, set_may_be_old: !choice.named })
+            Err(VerifyError { reason: TokenError::SignatureInvalid, refresh_may_help: !choice.named })
         }
     }
 }
 
 /// The algorithm and the `kid` of a header without anything that would change how the token is to be read. `jku`,
 /// `jwk` and `x5*` are not looked at: where keys come from is configured (RFC 8725 §3.10).
-fn read_header(text: &[u8], algorithms: &Algorithms) -> Result<(Algorithm, Option<String>), Reason> {
-    let header = json::object(text).ok_or(Reason::HeaderMalformed)?;
+fn read_header(text: &[u8], algorithms: &Algorithms) -> Result<(Algorithm, Option<String>), TokenError> {
+    let header = json::object(text).ok_or(TokenError::HeaderMalformed)?;
     let text = |name| match header.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str())),
-        Some(_) => Err(Reason::HeaderMalformed),
+        Some(_) => Err(TokenError::HeaderMalformed),
     };
     // RFC 7515 §4.1.11, RFC 7797 §6; `cty` announces a nested token (RFC 7519 §5.2).
     if ["crit", "b64", "cty"].iter().any(|name| header.get(name).is_some()) {
-        return Err(Reason::HeaderUnsupported);
+        return Err(TokenError::HeaderUnsupported);
     }
     if !text("typ")?.is_none_or(is_access_token_type) {
-        return Err(Reason::TypeRefused);
+        return Err(TokenError::TypeRefused);
     }
     let kid = text("kid")?.map(str::to_owned);
     if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
-        return Err(Reason::HeaderMalformed);
+        return Err(TokenError::HeaderMalformed);
     }
-    let algorithm = text("alg")?.ok_or(Reason::HeaderMalformed)?;
-    Ok((algorithms.named(algorithm).ok_or(Reason::AlgorithmRefused)?, kid))
+    let algorithm = text("alg")?.ok_or(TokenError::HeaderMalformed)?;
+    Ok((algorithms.named(algorithm).ok_or(TokenError::AlgorithmRefused)?, kid))
 }
 
 /// RFC 9068 §2.1 and, for the issuers that do not follow it, plain `JWT`. Media types are compared without regard to
@@ -126,74 +132,74 @@ fn is_access_token_type(typ: &str) -> bool {
 
 impl Verified<'_> {
     /// The claims, if they are for this service and hold at `now`.
-    pub(super) fn claims(&self, settings: &Settings, now: SystemTime) -> Result<Value, Reason> {
-        let claims = json::object(self.0).ok_or(Reason::ClaimsMalformed)?;
+    pub(super) fn claims(&self, settings: &Settings, now: SystemTime) -> Result<Value, TokenError> {
+        let claims = json::object(self.0).ok_or(TokenError::ClaimsMalformed)?;
         check_issuer(&claims, settings.issuer.as_deref())?;
         check_audience(&claims, settings.audiences.as_deref())?;
         check_times(&claims, now, settings.leeway)?;
         // Bound to a key that the caller must prove to hold (RFC 7800, RFC 8705 §3, RFC 9449 §7); that proof is not
         // asked for here, and without it the token is no bearer token.
         if claims.get("cnf").is_some() {
-            return Err(Reason::ProofRequired);
+            return Err(TokenError::ProofRequired);
         }
         match claims.get("sub") {
             None | Some(Value::String(_)) => Ok(claims),
-            Some(_) => Err(Reason::SubjectMalformed),
+            Some(_) => Err(TokenError::SubjectMalformed),
         }
     }
 }
 
 /// One string, equal to the configured one (RFC 7519 §4.1.1); not a list with it. Its type is checked in any case.
-fn check_issuer(claims: &Value, expected: Option<&str>) -> Result<(), Reason> {
+fn check_issuer(claims: &Value, expected: Option<&str>) -> Result<(), TokenError> {
     match (claims.get("iss"), expected) {
         (Some(Value::String(issuer)), Some(expected)) if issuer == expected => Ok(()),
         (None | Some(Value::String(_)), None) => Ok(()),
-        _ => Err(Reason::IssuerWrong),
+        _ => Err(TokenError::IssuerWrong),
     }
 }
 
 /// A string or a list of strings with one of ours in it (RFC 7519 §4.1.3). In a token without any `aud`, `client_id`
 /// stands in, as it does in API Gateway's own authorizer: the access tokens of Cognito are like that.
-fn check_audience(claims: &Value, expected: Option<&[String]>) -> Result<(), Reason> {
+fn check_audience(claims: &Value, expected: Option<&[String]>) -> Result<(), TokenError> {
     let named: Vec<&str> = match (claims.get("aud"), claims.get("client_id")) {
         (Some(Value::String(one)), _) | (None, Some(Value::String(one))) => vec![one],
         (Some(Value::Array(many)), _) => {
-            many.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Reason::AudienceWrong)?
+            many.iter().map(Value::as_str).collect::<Option<_>>().ok_or(TokenError::AudienceWrong)?
         }
         (None, None) => Vec::new(),
-        _ => return Err(Reason::AudienceWrong),
+        _ => return Err(TokenError::AudienceWrong),
     };
     match expected {
         Some(expected) if !named.iter().any(|name| expected.iter().any(|ours| ours == name)) => {
-            Err(Reason::AudienceWrong)
+            Err(TokenError::AudienceWrong)
         }
         _ => Ok(()),
     }
 }
 
 /// `exp` is required; `nbf` and `iat` hold if they are there (RFC 7519 §4.1.4-6).
-fn check_times(claims: &Value, now: SystemTime, leeway: Duration) -> Result<(), Reason> {
+fn check_times(claims: &Value, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let leeway = leeway.as_secs_f64();
-    if numeric_date(claims, "exp")?.ok_or(Reason::ExpiryMissing)? + leeway <= now {
-        return Err(Reason::TokenExpired);
+    if numeric_date(claims, "exp")?.ok_or(TokenError::ExpiryMissing)? + leeway <= now {
+        return Err(TokenError::TokenExpired);
     }
     if numeric_date(claims, "nbf")?.is_some_and(|from| from - leeway > now) {
-        return Err(Reason::TokenNotYetValid);
+        return Err(TokenError::TokenNotYetValid);
     }
     if numeric_date(claims, "iat")?.is_some_and(|issued| issued - leeway > now) {
-        return Err(Reason::IssuedInFuture);
+        return Err(TokenError::IssuedInFuture);
     }
     Ok(())
 }
 
 /// Seconds since 1970, whole or not (RFC 7519 §2).
-fn numeric_date(claims: &Value, name: &str) -> Result<Option<f64>, Reason> {
+fn numeric_date(claims: &Value, name: &str) -> Result<Option<f64>, TokenError> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
             Some(seconds) if (0.0..=MAX_NUMERIC_DATE).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(Reason::TimeMalformed),
+            _ => Err(TokenError::TimeMalformed),
         },
     }
 }

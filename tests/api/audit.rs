@@ -117,7 +117,7 @@ impl HttpConnector for Panicking {
 #[tokio::test]
 async fn a_panic_is_answered_500_and_leaves_its_line() {
     let http_client = http_client_fn(|_, _| SharedHttpConnector::new(Panicking));
-    let aws = support::aws("http://127.0.0.1:1").into_builder().http_client(http_client).build();
+    let aws = local::aws("http://127.0.0.1:1").into_builder().http_client(http_client).build();
     let service = service_with(&aws);
     let log = Log::default();
     let listening = log.listen("INFO");

@@ -3,12 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod audit;
-#[path = "../../local/support.rs"]
-mod support;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +21,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use imaging_study::Service;
 use imaging_study::auth::Verifier;
 use imaging_study::config::Config;
-use imaging_study::store::Store;
-use imaging_study::{Service, document};
+use imaging_study::store::{Encoded, Store};
 use lambda_http::http::request::Builder;
 use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, RequestExt as _, Response, http};
@@ -35,7 +32,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
-use support::encoded;
+use local::encoded;
 
 const STUDY: &str = concat!(
     r#"{ "resourceType":"ImagingStudy", "id":"Study-1","status":"available","zeta":1.10,"#,
@@ -53,8 +50,8 @@ struct Site {
 #[derive(Debug)]
 struct Replacement {
     table: Client,
-    old: document::Encoded,
-    new: document::Encoded,
+    old: Encoded,
+    new: Encoded,
     connector: SharedHttpConnector,
     done: Arc<OnceCell<()>>,
 }
@@ -72,10 +69,10 @@ impl HttpConnector for Replacement {
         HttpConnectorFuture::new(async move {
             let replace = || async {
                 for item in put {
-                    table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await.unwrap();
+                    table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await.unwrap();
                 }
                 for item in delete {
-                    let call = table.delete_item().table_name(support::TABLE);
+                    let call = table.delete_item().table_name(local::TABLE);
                     let call = call.key("siteId", item["siteId"].clone()).key("id", item["id"].clone());
                     call.send().await.unwrap();
                 }
@@ -88,7 +85,7 @@ impl HttpConnector for Replacement {
 
 impl Site {
     async fn new() -> Self {
-        let (table, address) = support::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
+        let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
         let endpoint = format!("http://{address}");
         Self { service: service(&endpoint), table, endpoint }
     }
@@ -101,23 +98,22 @@ impl Site {
     }
 
     async fn load(&self, json: &str) {
-        support::put(&self.table, json).await;
+        local::put(&self.table, json).await;
     }
 
     async fn put(&self, item: HashMap<String, AttributeValue>) {
-        self.table.put_item().table_name(support::TABLE).set_item(Some(item)).send().await.unwrap();
+        self.table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
     /// Puts an item that stands under `id` and has these attributes besides.
     async fn put_attributes<const N: usize>(&self, id: &str, attributes: [(&str, AttributeValue); N]) {
-        let mut item =
-            HashMap::from([("siteId".to_owned(), text(support::SITE)), ("id".to_owned(), text(id))]);
+        let mut item = HashMap::from([("siteId".to_owned(), text(local::SITE)), ("id".to_owned(), text(id))]);
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
         self.put(item).await;
     }
 
     async fn delete(&self, item: &HashMap<String, AttributeValue>) {
-        let call = self.table.delete_item().table_name(support::TABLE);
+        let call = self.table.delete_item().table_name(local::TABLE);
         call.key("siteId", item["siteId"].clone()).key("id", item["id"].clone()).send().await.unwrap();
     }
 
@@ -133,7 +129,7 @@ impl Site {
         };
         let replacement = SharedHttpConnector::new(replacement);
         let http_client = http_client_fn(move |_, _| replacement.clone());
-        let aws = support::aws(&self.endpoint).into_builder().http_client(http_client).build();
+        let aws = local::aws(&self.endpoint).into_builder().http_client(http_client).build();
         service_with(&aws)
     }
 
@@ -151,11 +147,12 @@ impl Site {
 }
 
 fn service(endpoint: &str) -> Service {
-    service_with(&support::aws(endpoint))
+    service_with(&local::aws(endpoint))
 }
 
 fn service_with(aws: &SdkConfig) -> Service {
-    let config = Config::from_env(&support::environment("")).unwrap();
+    let environment = local::environment("");
+    let config = Config::from_env(|name| environment.get(name).cloned()).unwrap();
     let store = Store::new(aws, None, config.table_name, config.consistent_read);
     Service::new(Verifier::new(config.auth, aws).unwrap(), store)
 }
@@ -171,7 +168,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn anonymous(id: &str) -> Builder {
-    http::Request::get(format!("/site/{}/fhir/imaging-study/{id}", support::SITE))
+    http::Request::get(format!("/site/{}/fhir/imaging-study/{id}", local::SITE))
 }
 
 /// A request for a study of the site, with a token that grants it.
@@ -180,7 +177,7 @@ fn get(id: &str) -> Builder {
 }
 
 fn get_with(claims: &Value, id: &str) -> Builder {
-    let token = support::token(&support::claims_with(claims));
+    let token = local::token(&local::claims_with(claims));
     anonymous(id).header("authorization", format!("Bearer {token}"))
 }
 
@@ -561,7 +558,7 @@ mod a_request_is_refused {
     #[tokio::test]
     async fn with_404_where_there_is_no_such_route() {
         let request = http::Request::get("/metadata")
-            .header("authorization", format!("Bearer {}", support::token(&support::claims())));
+            .header("authorization", format!("Bearer {}", local::token(&local::claims())));
         assert_eq!(Site::new().await.status(request).await, 404);
     }
 
@@ -638,17 +635,11 @@ mod a_store {
     }
 }
 
-/// Documents of other makers, if the folder that keeps them is there.
 #[tokio::test]
-async fn documents_of_other_makers_come_back_to_the_byte() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/imagingstudies");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: there is no {}", folder.display());
-        return;
-    };
+#[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents"]
+async fn collected_documents_come_back_byte_for_byte() {
     let site = Site::new().await;
-    let paths = entries.map(|entry| entry.unwrap().path());
-    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+    for path in local::json_files(&local::data_folder("STUDIES_DIR")) {
         let json = std::fs::read_to_string(&path).unwrap();
         let id = serde_json::from_str::<Value>(&json).unwrap()["id"].as_str().map(str::to_owned);
         let Some(id) = id else { continue };

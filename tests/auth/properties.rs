@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, header};
-use imaging_study::auth::{AllSites, ClaimPath, KeySource, Principal, Reach, Verifier};
+use imaging_study::auth::{AllSites, ClaimPath, KeySource, PatientFilter, Principal, Verifier};
 use imaging_study::config::Config;
-use imaging_study::target::SiteId;
+use imaging_study::ids::SiteId;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// The outcome of a token, of which none has to wait for a key.
-fn judged(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, &'static str> {
-    word(verifier.authenticate(headers).now_or_never().expect("the keys are there"))
+fn auth_done(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, &'static str> {
+    code(verifier.authenticate(headers).now_or_never().expect("the keys are there"))
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -107,7 +107,7 @@ proptest! {
     fn no_mutation_of_a_token_is_accepted(which in 0..5_usize, mutations in vec(mutation(), 1..4)) {
         let good = [&*ED25519, &P256, &P384, &RSA, &SECRET][which].token(&claims());
         let verifier = verifier();
-        prop_assert_eq!(judged(&verifier, &bearer(&good)).err(), None);
+        prop_assert_eq!(auth_done(&verifier, &bearer(&good)).err(), None);
 
         let mut mutated = good.clone().into_bytes();
         for mutation in &mutations {
@@ -117,7 +117,7 @@ proptest! {
         let trimmed: Vec<u8> = mutated.iter().copied().skip_while(|&byte| byte == b' ').collect();
         prop_assume!(trimmed != good.as_bytes());
         let headers = authorization(&[b"Bearer ", &mutated[..]].concat());
-        prop_assert!(judged(&verifier, &headers).is_err());
+        prop_assert!(auth_done(&verifier, &headers).is_err());
     }
 
     #[test]
@@ -133,7 +133,7 @@ proptest! {
             at -= segment.len();
         }
         let token: Vec<String> = segments.iter().map(base64url).collect();
-        prop_assert!(judged(&verifier(), &bearer(&token.join("."))).is_err());
+        prop_assert!(auth_done(&verifier(), &bearer(&token.join("."))).is_err());
     }
 
     #[test]
@@ -143,20 +143,20 @@ proptest! {
             headers.append(header::AUTHORIZATION, value);
             headers
         });
-        prop_assert!(judged(&verifier(), &headers).is_err());
+        prop_assert!(auth_done(&verifier(), &headers).is_err());
     }
 
     #[test]
     fn any_three_segments_are_answered(segments in vec(vec(any::<u8>(), 0..100), 1..5)) {
         let segments: Vec<String> = segments.iter().map(base64url).collect();
-        prop_assert!(judged(&verifier(), &bearer(&segments.join("."))).is_err());
+        prop_assert!(auth_done(&verifier(), &bearer(&segments.join("."))).is_err());
     }
 
     #[test]
     fn any_bytes_that_are_signed_are_answered(header in vec(any::<u8>(), 0..60), payload in vec(any::<u8>(), 0..60)) {
         let header = String::from_utf8_lossy(&header).into_owned();
-        prop_assert!(judged(&verifier(), &bearer(&ED25519.sign(&header, &payload))).is_err());
-        prop_assert!(judged(&verifier(), &bearer(&ED25519.sign(&ED25519.header().to_string(), &payload))).is_err());
+        prop_assert!(auth_done(&verifier(), &bearer(&ED25519.sign(&header, &payload))).is_err());
+        prop_assert!(auth_done(&verifier(), &bearer(&ED25519.sign(&ED25519.header().to_string(), &payload))).is_err());
     }
 
     #[test]
@@ -166,7 +166,7 @@ proptest! {
         })),
     ) {
         let token = ED25519.sign(&header.to_string(), claims().to_string().as_bytes());
-        if judged(&verifier(), &bearer(&token)).is_ok() {
+        if auth_done(&verifier(), &bearer(&token)).is_ok() {
             prop_assert_eq!(&header["alg"], "EdDSA");
             prop_assert!(header.get("kid").is_none_or(|kid| kid == "ed"));
             prop_assert!(["crit", "b64", "cty"].iter().all(|name| header.get(name).is_none()));
@@ -182,7 +182,7 @@ proptest! {
         })),
     ) {
         let token = ED25519.token(&claims);
-        if let Ok(principal) = judged(&verifier(), &bearer(&token)) {
+        if let Ok(principal) = auth_done(&verifier(), &bearer(&token)) {
             prop_assert_eq!(&claims["iss"], ISSUER);
             let audience = claims.get("aud").unwrap_or(&claims["client_id"]);
             let ours = |value: &Value| value == AUDIENCE;
@@ -219,7 +219,7 @@ proptest! {
         if let Value::Object(members) = claims {
             all.as_object_mut().unwrap().extend(members);
         }
-        if let Ok(principal) = judged(&verifier_with(settings), &bearer(&ED25519.token(&all))) {
+        if let Ok(principal) = auth_done(&verifier_with(settings), &bearer(&ED25519.token(&all))) {
             let _ = principal.authorize(&SiteId::parse(&site).unwrap());
         }
     }
@@ -233,7 +233,7 @@ proptest! {
     ) {
         let scope = format!("{context}/{resource}.{permissions}{parameters}");
         let claims = claims_with(&json!({"scope": scope, "patient": "7"}));
-        let principal = judged(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
+        let principal = auth_done(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
         let reach = principal.authorize(&SiteId::parse("4").unwrap()).ok();
 
         let binds = ["patient", "user", "system"].contains(&context);
@@ -242,8 +242,8 @@ proptest! {
         let reads = ["read", "*"].contains(&&*permissions) || (ordered && permissions.contains('r'));
         let grants = ["ImagingStudy", "*"].contains(&resource) && reads && parameters.is_empty();
         let expected = match (binds, grants, context) {
-            (false, _, _) | (true, true, "user" | "system") => Some(Reach::AnySubject),
-            (true, true, _) => Some(Reach::Patient("7".to_owned())),
+            (false, _, _) | (true, true, "user" | "system") => Some(PatientFilter::AnySubject),
+            (true, true, _) => Some(PatientFilter::Patient("7".to_owned())),
             (true, false, _) => None,
         };
         prop_assert_eq!(reach, expected, "{}", scope);
@@ -254,7 +254,7 @@ proptest! {
         id in "[0-9a.-]{1,3}",
         reference in "((https?://)?[a-z/]{0,4}Patient/)?[0-9a./-]{0,4}",
     ) {
-        if Reach::Patient(id.clone()).covers(Some(&reference)) {
+        if PatientFilter::Patient(id.clone()).permits(Some(&reference)) {
             let unversioned = reference.split("/_history/").next().unwrap();
             prop_assert_eq!(unversioned.rsplit('/').next(), Some(&*id));
             prop_assert!(unversioned.contains("Patient/"));
@@ -273,7 +273,7 @@ proptest! {
     ) {
         if let Ok(keys) = KeySource::jwks(&jwks([key]), &algorithms("EdDSA")) {
             let verifier = verifier_with(settings(keys, "EdDSA"));
-            prop_assert!(judged(&verifier, &bearer(&Signer::ed25519("ed").token(&claims()))).is_err());
+            prop_assert!(auth_done(&verifier, &bearer(&Signer::ed25519("ed").token(&claims()))).is_err());
         }
     }
 
@@ -301,6 +301,6 @@ proptest! {
         ),
     ) {
         let environment: HashMap<&str, String> = values.into_iter().collect();
-        let _ = Config::from_env(&environment);
+        let _ = Config::from_env(|name| environment.get(name).map(ToString::to_string));
     }
 }

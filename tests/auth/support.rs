@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
 use imaging_study::auth::{
-    Access, Algorithms, ClaimPath, KeySource, Principal, Refusal, Settings, SmartScopes, Verifier,
+    Access, Algorithms, AuthError, ClaimPath, KeySource, Principal, Settings, SmartScopes, Verifier,
 };
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -229,12 +229,12 @@ pub(crate) fn authorization(value: &[u8]) -> HeaderMap {
 
 /// The principal of a token, or the word of its refusal.
 pub(crate) async fn outcome(verifier: &Verifier, token: &str) -> Result<Principal, &'static str> {
-    word(verifier.authenticate(&bearer(token)).await)
+    code(verifier.authenticate(&bearer(token)).await)
 }
 
-pub(crate) fn word(result: Result<Principal, Refusal>) -> Result<Principal, &'static str> {
+pub(crate) fn code(result: Result<Principal, AuthError>) -> Result<Principal, &'static str> {
     result.map_err(|refusal| match refusal {
-        Refusal::Token(reason) => reason.word(),
-        Refusal::KeysUnavailable(_) => "keys_unavailable",
+        AuthError::Token(reason) => reason.code(),
+        AuthError::KeysUnavailable(_) => "keys_unavailable",
     })
 }

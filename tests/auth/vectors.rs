@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use imaging_study::auth::KeySource;
 use serde_json::{Value, json};
@@ -28,13 +27,8 @@ fn signature_held(refusal: Option<&str>) -> bool {
 }
 
 /// Runs a file of vectors. Returns how many there are, and the ids of those that end otherwise than the file says.
-#[expect(clippy::print_stdout, reason = "a test that is skipped has to say so")]
-async fn deviations(file: &str) -> Option<(usize, Vec<u64>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/wycheproof").join(file);
-    let Ok(text) = fs::read_to_string(&path) else {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    };
+async fn deviations(file: &str) -> (usize, Vec<u64>) {
+    let text = fs::read_to_string(local::data_folder("VECTORS_DIR").join(file)).unwrap();
     let vectors: Value = serde_json::from_str(&text).unwrap();
     let mut count = 0;
     let mut deviations = Vec::new();
@@ -50,11 +44,12 @@ async fn deviations(file: &str) -> Option<(usize, Vec<u64>)> {
             }
         }
     }
-    Some((count, deviations))
+    (count, deviations)
 }
 
 #[tokio::test]
-async fn wycheproofs_signatures_agree_but_for_known_vectors() {
+#[ignore = "needs VECTORS_DIR, a folder with the JSON Web Signature and key vectors of Project Wycheproof"]
+async fn collected_signatures_of_wycheproof_agree_but_for_known_vectors() {
     let known = BTreeMap::from([
         (346, "says PS384 with a key whose alg is PS256 (RFC 7517 §4.4)"),
         (347, "ES512, which is not supported"),
@@ -65,17 +60,18 @@ async fn wycheproofs_signatures_agree_but_for_known_vectors() {
         (372, "base64url with characters that RFC 4648 §5 does not have"),
         (373, "base64url with characters that RFC 4648 §5 does not have"),
     ]);
-    let Some((count, deviations)) = deviations("json_web_signature_test.json").await else { return };
+    let (count, deviations) = deviations("json_web_signature_test.json").await;
     assert_eq!((count, deviations), (401, known.into_keys().collect()));
 }
 
 #[tokio::test]
-async fn wycheproofs_keys_agree_but_for_known_vectors() {
+#[ignore = "needs VECTORS_DIR, a folder with the JSON Web Signature and key vectors of Project Wycheproof"]
+async fn collected_keys_of_wycheproof_agree_but_for_known_vectors() {
     let known = BTreeMap::from([
         (1, "a set of symmetric and other keys, which may be configured here, but not come from a URL"),
         (7, "a key of a generator with a weakness (ROCA), which is not looked for"),
     ]);
-    let Some((count, deviations)) = deviations("json_web_key_test.json").await else { return };
+    let (count, deviations) = deviations("json_web_key_test.json").await;
     assert_eq!((count, deviations), (26, known.into_keys().collect()));
 }
 

@@ -1,0 +1,614 @@
+//! The keys that tokens are verified with: importing them out of a JWK Set, and choosing one for a token.
+
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::json;
+
+/// More keys than any provider publishes; a set beyond it is refused before the work of importing it.
+const MAX_KEYS: usize = 100;
+
+/// Key material comes from a source that is trusted, and some of them pad it: only tokens must be unpadded.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The signature algorithms that tokens may use, in the order in which they were configured (RFC 8725 §3.1: an
+/// allow-list, never the token's own choice).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Algorithms(Vec<Algorithm>);
+
+impl Algorithms {
+    /// Takes a list of names of RFC 7518 §3.1 or RFC 8037 §3.1, separated by commas, each at most once.
+    #[must_use]
+    pub fn parse(list: &str) -> Option<Self> {
+        let mut algorithms = Vec::new();
+        for name in list.split(',') {
+            let algorithm = name.trim().parse().ok()?;
+            if algorithms.contains(&algorithm) {
+                return None;
+            }
+            algorithms.push(algorithm);
+        }
+        Some(Self(algorithms))
+    }
+
+    /// Whether an HMAC algorithm is among them.
+    #[must_use]
+    pub fn contain_hmac(&self) -> bool {
+        self.first_of(AlgorithmFamily::Hmac).is_some()
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<Algorithm> {
+        name.parse().ok().filter(|algorithm| self.0.contains(algorithm))
+    }
+
+    fn first_of(&self, family: AlgorithmFamily) -> Option<Algorithm> {
+        self.0.iter().copied().find(|algorithm| algorithm.family() == family)
+    }
+}
+
+/// Where a set came from, which decides what may be in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyTrust {
+    /// Published by the issuer for everyone to read: a symmetric key in it is no secret.
+    Public,
+    /// From this service's own configuration or secret.
+    Private,
+}
+
+/// The keys of one JWK Set that verify tokens here.
+#[derive(Debug)]
+pub(super) struct KeySet(Vec<Key>);
+
+/// A key, bound to the one algorithm that it verifies (RFC 8725 §3.1).
+#[derive(Debug)]
+pub(super) struct Key {
+    name: Name,
+    algorithm: Algorithm,
+    material: DecodingKey,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    /// The JWK's `kid`.
+    Kid(String),
+    /// A JWK without `kid`: for tokens without one.
+    None,
+    /// A bare secret, which has no way to carry a `kid`: for any token.
+    Any,
+}
+
+/// Why no key set could be made of what a source delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum SetError {
+    #[error("no JWK Set (RFC 7517 §5)")]
+    Malformed,
+    #[error("a JWK Set of more than {MAX_KEYS} keys")]
+    TooMany,
+    #[error("no key that verifies signatures of the configured algorithms ({0})")]
+    NoneFits(String),
+    #[error("JSON that is neither a JWK Set nor a JWK")]
+    NoSecret,
+}
+
+/// Why no key of a set is the one for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeySelectionError {
+    /// No key has the token's `kid`; a newer set may have it.
+    Unknown,
+    /// The key of that name verifies another algorithm.
+    OtherAlgorithm,
+    /// More than one key would do.
+    Ambiguous,
+}
+
+/// The key chosen for a token.
+#[derive(Debug)]
+pub(super) struct SelectedKey<'a> {
+    key: &'a Key,
+    /// Whether the token named it. One that was not named may have been replaced by another meanwhile.
+    pub(super) named: bool,
+}
+
+impl SelectedKey<'_> {
+    /// Whether `signature` (base64url) signs `message`. What the library takes for an unusable key or signature is no
+    /// signature.
+    pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
+        let Key { algorithm, material, .. } = self.key;
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), material, *algorithm).unwrap_or(false)
+    }
+}
+
+#[derive(Deserialize)]
+struct RawSet<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+impl KeySet {
+    /// Imports a JWK Set. Keys are taken one by one, and those that do not fit are skipped (RFC 7517 §5) and counted
+    /// in the log; a set of which nothing is left is an error.
+    pub(super) fn from_jwks(
+        text: &[u8],
+        algorithms: &Algorithms,
+        origin: KeyTrust,
+    ) -> Result<Self, SetError> {
+        let RawSet { keys } = serde_json::from_slice(text).map_err(|_| SetError::Malformed)?;
+        if keys.len() > MAX_KEYS {
+            return Err(SetError::TooMany);
+        }
+        Self::of(keys.iter().map(|key| Key::from_jwk(key.get().as_bytes(), algorithms, origin)))
+    }
+
+    /// Reads a secret: a JWK Set, one JWK, or a bare HMAC secret.
+    ///
+    /// What begins with `{` is JSON and has to be one of the first two: Secrets Manager's console stores pairs of
+    /// names and values as such an object, and its text is not what tokens are signed with. One line end after a bare
+    /// secret is not part of it: editors and `echo` leave it behind.
+    pub(super) fn from_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, SetError> {
+        if secret.trim_ascii_start().starts_with(b"{") {
+            let object = json::object(secret).ok_or(SetError::NoSecret)?;
+            return match (object.get("keys"), object.get("kty")) {
+                (Some(_), _) => Self::from_jwks(secret, algorithms, KeyTrust::Private),
+                (None, Some(_)) => {
+                    Self::of(std::iter::once(Key::from_jwk(secret, algorithms, KeyTrust::Private)))
+                }
+                (None, None) => Err(SetError::NoSecret),
+            };
+        }
+        let bare = secret.strip_suffix(b"\n").map_or(secret, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        Self::of(std::iter::once(Key::from_bare_secret(bare, algorithms)))
+    }
+
+    fn of(imported: impl Iterator<Item = Result<Key, JwkError>>) -> Result<Self, SetError> {
+        let mut keys = Vec::new();
+        let mut odd = Vec::new();
+        for key in imported {
+            match key {
+                Ok(key) => keys.push(key),
+                Err(reason) => odd.push(reason.to_string()),
+            }
+        }
+        let reasons = odd.join(", ");
+        if keys.is_empty() {
+            return Err(SetError::NoneFits(if reasons.is_empty() {
+                "it is empty".to_owned()
+            } else {
+                reasons
+            }));
+        }
+        if !odd.is_empty() {
+            tracing::info!(skipped = odd.len(), used = keys.len(), reasons, "keys were skipped");
+        }
+        Ok(Self(keys))
+    }
+
+    /// The one key for a token with this algorithm and `kid`. With a `kid` it is the key of that name; without, the
+    /// only one of that algorithm. Two that would do are refused: nothing says which of them the issuer meant.
+    pub(super) fn choose(
+        &self,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+    ) -> Result<SelectedKey<'_>, KeySelectionError> {
+        let answers = |key: &&Key| match (&key.name, kid) {
+            (Name::Kid(name), Some(kid)) => name == kid,
+            (Name::None, Some(_)) => false,
+            (_, None) | (Name::Any, _) => true,
+        };
+        let mut fitting = self.0.iter().filter(answers).filter(|key| key.algorithm == algorithm);
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Ok(SelectedKey { key, named: kid.is_some() && key.name != Name::Any }),
+            (Some(_), Some(_)) => Err(KeySelectionError::Ambiguous),
+            (None, _) if kid.is_some() && self.0.iter().any(|key| answers(&key)) => {
+                Err(KeySelectionError::OtherAlgorithm)
+            }
+            (None, _) => Err(KeySelectionError::Unknown),
+        }
+    }
+}
+
+/// Why a key is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+enum JwkError {
+    #[error("malformed")]
+    Malformed,
+    #[error("unsupported_kty")]
+    Type,
+    #[error("unsupported_crv")]
+    Curve,
+    #[error("use_not_sig")]
+    Use,
+    #[error("key_ops_without_verify")]
+    Operations,
+    #[error("alg_not_allowed")]
+    Algorithm,
+    #[error("alg_does_not_fit_key")]
+    AlgorithmMismatch,
+    #[error("private_key")]
+    PrivateKey,
+    #[error("symmetric_key_in_public_set")]
+    PublicSecret,
+    #[error("size_refused")]
+    Size,
+    #[error("pem_as_secret")]
+    Pem,
+}
+
+impl Key {
+    fn from_jwk(text: &[u8], algorithms: &Algorithms, origin: KeyTrust) -> Result<Self, JwkError> {
+        let jwk = json::object(text).ok_or(JwkError::Malformed)?;
+        if member(&jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+            return Err(JwkError::Use);
+        }
+        match jwk.get("key_ops") {
+            None => {}
+            Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => {}
+            Some(_) => return Err(JwkError::Operations),
+        }
+        let name = member(&jwk, "kid")?.map_or(Name::None, |kid| Name::Kid(kid.to_owned()));
+        let family = match required(&jwk, "kty")? {
+            "RSA" => AlgorithmFamily::Rsa,
+            "EC" => AlgorithmFamily::Ec,
+            "OKP" => AlgorithmFamily::Ed,
+            "oct" => AlgorithmFamily::Hmac,
+            _ => return Err(JwkError::Type),
+        };
+        if family != AlgorithmFamily::Hmac && jwk.get("d").is_some() {
+            return Err(JwkError::PrivateKey);
+        }
+        // A curve belongs to one algorithm (RFC 7518 §3.4, RFC 8037 §3.1); an RSA or symmetric key to the first
+        // configured one of its family.
+        let by_kind = match family {
+            AlgorithmFamily::Ec => match required(&jwk, "crv")? {
+                "P-256" => Some(Algorithm::ES256),
+                "P-384" => Some(Algorithm::ES384),
+                _ => return Err(JwkError::Curve),
+            },
+            AlgorithmFamily::Ed => match required(&jwk, "crv")? {
+                "Ed25519" => Some(Algorithm::EdDSA),
+                _ => return Err(JwkError::Curve),
+            },
+            AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => None,
+        };
+        let algorithm = match member(&jwk, "alg")? {
+            Some(alg) => algorithms.named(alg),
+            None => by_kind.or_else(|| algorithms.first_of(family)).filter(|one| algorithms.0.contains(one)),
+        }
+        .ok_or(JwkError::Algorithm)?;
+        if algorithm.family() != family || by_kind.is_some_and(|only| only != algorithm) {
+            return Err(JwkError::AlgorithmMismatch);
+        }
+        let material = match family {
+            AlgorithmFamily::Rsa => rsa(&jwk)?,
+            AlgorithmFamily::Ec => ec(&jwk, algorithm)?,
+            AlgorithmFamily::Ed => ed(&jwk)?,
+            AlgorithmFamily::Hmac if origin == KeyTrust::Public => return Err(JwkError::PublicSecret),
+            AlgorithmFamily::Hmac => hmac(&octets(&jwk, "k")?, algorithm)?,
+        };
+        Ok(Self { name, algorithm, material })
+    }
+
+    fn from_bare_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, JwkError> {
+        let algorithm = algorithms.first_of(AlgorithmFamily::Hmac).ok_or(JwkError::Algorithm)?;
+        Ok(Self { name: Name::Any, algorithm, material: hmac(secret, algorithm)? })
+    }
+}
+
+/// A member that is text if it is there.
+fn member<'a>(jwk: &'a Value, name: &str) -> Result<Option<&'a str>, JwkError> {
+    jwk.get(name).map(|value| value.as_str().ok_or(JwkError::Malformed)).transpose()
+}
+
+fn required<'a>(jwk: &'a Value, name: &str) -> Result<&'a str, JwkError> {
+    member(jwk, name)?.ok_or(JwkError::Malformed)
+}
+
+fn octets(jwk: &Value, name: &str) -> Result<Vec<u8>, JwkError> {
+    BASE64URL.decode(required(jwk, name)?).map_err(|_| JwkError::Malformed)
+}
+
+/// A number without the leading zero octets that RFC 7518 §2 forbids and some providers write all the same.
+fn integer(jwk: &Value, name: &str) -> Result<Vec<u8>, JwkError> {
+    let octets = octets(jwk, name)?;
+    let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
+    Ok(octets.get(zeros..).unwrap_or_default().to_vec())
+}
+
+/// 2048 bits at least (RFC 7518 §3.3); 8192 at most, and an exponent of at most 32 bits, as verifying costs in
+/// proportion. An even number can be neither; an exponent of 1 makes every message its own signature.
+fn rsa(jwk: &Value) -> Result<DecodingKey, JwkError> {
+    let (modulus, exponent) = (integer(jwk, "n")?, integer(jwk, "e")?);
+    let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    let bits =
+        |number: &[u8]| number.len() * 8 - number.first().map_or(0, |first| first.leading_zeros() as usize);
+    if !odd(&modulus) || !odd(&exponent) {
+        return Err(JwkError::Malformed);
+    }
+    if !(2048..=8192).contains(&bits(&modulus)) || !(2..=32).contains(&bits(&exponent)) {
+        return Err(JwkError::Size);
+    }
+    Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+}
+
+/// Coordinates have the full size of the curve's field (RFC 7518 §6.2.1.2). That they name a point of the curve is
+/// checked whenever the key is used: with one that does not, no signature verifies.
+fn ec(jwk: &Value, algorithm: Algorithm) -> Result<DecodingKey, JwkError> {
+    let size = if algorithm == Algorithm::ES384 { 48 } else { 32 };
+    let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
+    if x.len() != size || y.len() != size {
+        return Err(JwkError::Size);
+    }
+    // An uncompressed point (SEC 1 §2.3.3), which is what the library wants under this name.
+    Ok(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
+}
+
+fn ed(jwk: &Value) -> Result<DecodingKey, JwkError> {
+    let x = octets(jwk, "x")?;
+    if x.len() == 32 { Ok(DecodingKey::from_ed_der(&x)) } else { Err(JwkError::Size) }
+}
+
+/// At least as long as the hash (RFC 7518 §3.2), and no PEM: a public key in the place of a secret is known to
+/// everyone, and whoever knows it could sign (the classic confusion of RS256 with HS256, met from this side).
+fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, JwkError> {
+    let hash = match algorithm {
+        Algorithm::HS512 => 64,
+        Algorithm::HS384 => 48,
+        _ => 32,
+    };
+    if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
+        return Err(JwkError::Pem);
+    }
+    if secret.len() < hash { Err(JwkError::Size) } else { Ok(DecodingKey::from_secret(secret)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const EVERY: &str = "RS256,PS256,ES256,ES384,EdDSA,HS256,HS384,HS512";
+
+    fn algorithms(list: &str) -> Algorithms {
+        Algorithms::parse(list).unwrap()
+    }
+
+    fn octets(length: usize) -> String {
+        BASE64URL.encode(vec![0xff; length])
+    }
+
+    fn rsa_key() -> Value {
+        json!({"kty": "RSA", "n": octets(256), "e": "AQAB"})
+    }
+
+    fn ec_key() -> Value {
+        json!({"kty": "EC", "crv": "P-256", "x": octets(32), "y": octets(32)})
+    }
+
+    fn ed_key() -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": octets(32)})
+    }
+
+    fn oct_key() -> Value {
+        json!({"kty": "oct", "k": octets(64)})
+    }
+
+    fn with(mut key: Value, name: &str, value: Value) -> Value {
+        key[name] = value;
+        key
+    }
+
+    fn without(mut key: Value, name: &str) -> Value {
+        key.as_object_mut().unwrap().remove(name);
+        key
+    }
+
+    fn import(key: &Value, list: &str, origin: KeyTrust) -> Result<Algorithm, JwkError> {
+        Key::from_jwk(key.to_string().as_bytes(), &algorithms(list), origin).map(|key| key.algorithm)
+    }
+
+    #[test]
+    fn a_key_is_bound_to_the_algorithm_that_it_names() {
+        for (key, alg) in [
+            (rsa_key(), "RS256"),
+            (rsa_key(), "PS256"),
+            (ec_key(), "ES256"),
+            (ed_key(), "EdDSA"),
+            (oct_key(), "HS512"),
+        ] {
+            assert_eq!(
+                import(&with(key, "alg", json!(alg)), EVERY, KeyTrust::Private),
+                Ok(alg.parse().unwrap())
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_names_none_is_bound_by_its_curve_or_the_first_configured_of_its_kind() {
+        for (key, list, expected) in [
+            (rsa_key(), "ES256,PS256,RS256", Ok(Algorithm::PS256)),
+            (rsa_key(), "RS256,PS256", Ok(Algorithm::RS256)),
+            (rsa_key(), "ES256", Err(JwkError::Algorithm)),
+            (ec_key(), "ES384,ES256", Ok(Algorithm::ES256)),
+            (ec_key(), "ES384", Err(JwkError::Algorithm)),
+            (ed_key(), EVERY, Ok(Algorithm::EdDSA)),
+            (ed_key(), "ES256", Err(JwkError::Algorithm)),
+            (oct_key(), "RS256,HS384,HS256", Ok(Algorithm::HS384)),
+            (oct_key(), "RS256", Err(JwkError::Algorithm)),
+        ] {
+            assert_eq!(import(&key, list, KeyTrust::Private), expected, "{key} {list}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_for_verifying_or_says_nothing_of_it() {
+        for key in [
+            with(ec_key(), "use", json!("sig")),
+            with(ec_key(), "key_ops", json!(["verify"])),
+            with(ec_key(), "key_ops", json!(["sign", "verify"])),
+            with(with(ec_key(), "use", json!("sig")), "key_ops", json!(["verify"])),
+        ] {
+            assert_eq!(import(&key, EVERY, KeyTrust::Public), Ok(Algorithm::ES256), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_odd_key_is_skipped_for_a_reason() {
+        for (key, odd) in [
+            (with(ec_key(), "use", json!("enc")), JwkError::Use),
+            (with(ec_key(), "use", json!("SIG")), JwkError::Use),
+            (with(ec_key(), "use", json!(["sig"])), JwkError::Malformed),
+            (with(ec_key(), "use", json!(null)), JwkError::Malformed),
+            (with(ec_key(), "key_ops", json!(["sign"])), JwkError::Operations),
+            (with(ec_key(), "key_ops", json!([])), JwkError::Operations),
+            (with(ec_key(), "key_ops", json!("verify")), JwkError::Operations),
+            (with(ec_key(), "key_ops", json!(null)), JwkError::Operations),
+            (with(ec_key(), "kid", json!(5)), JwkError::Malformed),
+            (with(ec_key(), "alg", json!(256)), JwkError::Malformed),
+            (with(ec_key(), "alg", json!("ES512")), JwkError::Algorithm),
+            (with(ec_key(), "alg", json!("none")), JwkError::Algorithm),
+            (with(ec_key(), "alg", json!("ES384")), JwkError::AlgorithmMismatch),
+            (with(ec_key(), "alg", json!("RS256")), JwkError::AlgorithmMismatch),
+            (with(ec_key(), "alg", json!("HS256")), JwkError::AlgorithmMismatch),
+            (with(ec_key(), "crv", json!("P-521")), JwkError::Curve),
+            (with(ec_key(), "crv", json!("Ed25519")), JwkError::Curve),
+            (with(ec_key(), "crv", json!("P-384")), JwkError::Size),
+            (without(ec_key(), "crv"), JwkError::Malformed),
+            (without(ec_key(), "y"), JwkError::Malformed),
+            (with(ec_key(), "x", json!(octets(31))), JwkError::Size),
+            (with(ec_key(), "y", json!(octets(33))), JwkError::Size),
+            (with(ec_key(), "x", json!("*")), JwkError::Malformed),
+            (with(ec_key(), "d", json!(octets(32))), JwkError::PrivateKey),
+            (with(rsa_key(), "d", json!(octets(256))), JwkError::PrivateKey),
+            (with(ed_key(), "d", json!(octets(32))), JwkError::PrivateKey),
+            (with(ed_key(), "crv", json!("P-256")), JwkError::Curve),
+            (with(ed_key(), "crv", json!("X25519")), JwkError::Curve),
+            (with(ed_key(), "x", json!(octets(57))), JwkError::Size),
+            (with(ed_key(), "alg", json!("Ed25519")), JwkError::Algorithm),
+            (with(ed_key(), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
+            (with(rsa_key(), "n", json!(octets(255))), JwkError::Size),
+            (with(rsa_key(), "n", json!(octets(1025))), JwkError::Size),
+            (
+                with(rsa_key(), "n", json!(BASE64URL.encode([&[0x7f][..], &[0xff; 255]].concat()))),
+                JwkError::Size,
+            ),
+            (
+                with(rsa_key(), "n", json!(BASE64URL.encode([&[0xff; 255][..], &[0xfe]].concat()))),
+                JwkError::Malformed,
+            ),
+            (with(rsa_key(), "n", json!("")), JwkError::Malformed),
+            (with(rsa_key(), "e", json!("AQ")), JwkError::Size),
+            (with(rsa_key(), "e", json!("AA")), JwkError::Malformed),
+            (with(rsa_key(), "e", json!("Ag")), JwkError::Malformed),
+            (with(rsa_key(), "e", json!("")), JwkError::Malformed),
+            (with(rsa_key(), "e", json!(octets(5))), JwkError::Size),
+            (with(rsa_key(), "e", json!(65537)), JwkError::Malformed),
+            (without(rsa_key(), "e"), JwkError::Malformed),
+            (with(rsa_key(), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
+            (with(rsa_key(), "alg", json!("HS256")), JwkError::AlgorithmMismatch),
+            (with(rsa_key(), "kty", json!("rsa")), JwkError::Type),
+            (with(rsa_key(), "kty", json!("oct")), JwkError::PublicSecret),
+            (without(rsa_key(), "kty"), JwkError::Malformed),
+            (oct_key(), JwkError::PublicSecret),
+            (with(oct_key(), "alg", json!("RS256")), JwkError::AlgorithmMismatch),
+            (json!({}), JwkError::Malformed),
+            (json!([]), JwkError::Malformed),
+            (json!("kty"), JwkError::Malformed),
+            (json!(null), JwkError::Malformed),
+        ] {
+            assert_eq!(import(&key, EVERY, KeyTrust::Public), Err(odd), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_member_twice_is_skipped() {
+        let twice = format!(r#"{{"kty":"oct","kty":"OKP","crv":"Ed25519","x":"{}"}}"#, octets(32));
+        let imported = Key::from_jwk(twice.as_bytes(), &algorithms(EVERY), KeyTrust::Private);
+        assert_eq!(imported.err(), Some(JwkError::Malformed));
+    }
+
+    #[test]
+    fn an_hmac_key_is_as_long_as_the_hash() {
+        for (alg, length) in [("HS256", 32), ("HS384", 48), ("HS512", 64)] {
+            let key = |length| json!({"kty": "oct", "alg": alg, "k": octets(length)});
+            assert!(import(&key(length), EVERY, KeyTrust::Private).is_ok(), "{alg}");
+            for short in [0, 1, length - 1] {
+                assert_eq!(
+                    import(&key(short), EVERY, KeyTrust::Private),
+                    Err(JwkError::Size),
+                    "{alg} {short}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pem_is_no_hmac_key() {
+        let pem =
+            "\n-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
+        let key = json!({"kty": "oct", "k": BASE64URL.encode(pem)});
+        assert_eq!(import(&key, EVERY, KeyTrust::Private), Err(JwkError::Pem));
+    }
+
+    #[test]
+    fn key_material_may_be_padded_and_led_by_zeros() {
+        for key in [
+            with(rsa_key(), "e", json!("AAEAAQ==")),
+            with(rsa_key(), "n", json!(BASE64URL.encode([&[0; 3][..], &[0xff; 256]].concat()))),
+            with(rsa_key(), "n", json!(octets(1024))),
+            with(rsa_key(), "e", json!("Aw")),
+        ] {
+            assert_eq!(import(&key, EVERY, KeyTrust::Public), Ok(Algorithm::RS256), "{key}");
+        }
+    }
+
+    /// What the set of these keys chooses: `Ok` of whether the key was named.
+    fn chosen(keys: &[Value], algorithm: Algorithm, kid: Option<&str>) -> Result<bool, KeySelectionError> {
+        let set = json!({"keys": keys}).to_string();
+        let set = KeySet::from_jwks(set.as_bytes(), &algorithms(EVERY), KeyTrust::Private).unwrap();
+        set.choose(algorithm, kid).map(|choice| choice.named)
+    }
+
+    #[test]
+    fn a_kid_chooses_the_one_key_of_that_name_and_algorithm() {
+        let named = |key, kid| with(key, "kid", json!(kid));
+        let keys = [named(ec_key(), "a"), named(ed_key(), "a"), named(ed_key(), "b"), ec_key()];
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("a")), Ok(true));
+        assert_eq!(chosen(&keys, Algorithm::EdDSA, Some("a")), Ok(true));
+        assert_eq!(chosen(&keys, Algorithm::EdDSA, Some("b")), Ok(true));
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("b")), Err(KeySelectionError::OtherAlgorithm));
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("c")), Err(KeySelectionError::Unknown));
+        assert_eq!(chosen(&keys, Algorithm::ES256, Some("")), Err(KeySelectionError::Unknown));
+        let twice = [named(ec_key(), "a"), named(ec_key(), "a")];
+        assert_eq!(chosen(&twice, Algorithm::ES256, Some("a")), Err(KeySelectionError::Ambiguous));
+    }
+
+    #[test]
+    fn without_kid_the_only_key_of_the_algorithm_is_chosen() {
+        let keys = [with(ec_key(), "kid", json!("a")), ed_key(), ed_key()];
+        assert_eq!(chosen(&keys, Algorithm::ES256, None), Ok(false));
+        assert_eq!(chosen(&keys, Algorithm::EdDSA, None), Err(KeySelectionError::Ambiguous));
+        assert_eq!(chosen(&keys, Algorithm::RS256, None), Err(KeySelectionError::Unknown));
+    }
+
+    #[test]
+    fn algorithms_are_known_by_their_exact_names() {
+        assert_eq!(
+            Algorithms::parse("RS256, ES256"),
+            Some(Algorithms(vec![Algorithm::RS256, Algorithm::ES256]))
+        );
+        for list in ["", ",", "RS256,", "rs256", "none", "RS256,RS256", "RS256 ES256", "ES512", "Ed25519"] {
+            assert_eq!(Algorithms::parse(list), None, "{list:?}");
+        }
+    }
+}

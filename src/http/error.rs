@@ -1,0 +1,246 @@
+//! Every way in which a request can end without its document, and the one mapping of these to answers.
+
+use std::borrow::Cow;
+
+use lambda_http::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use lambda_http::{Body, Response};
+use serde_json::json;
+
+use super::negotiation::Media;
+use super::response::{VARY_BY, assembled};
+use crate::audit::error_chain;
+use crate::auth::{AccessDenied, AuthError, TokenError};
+use crate::ids::IdError;
+use crate::store::DocumentError;
+use crate::store::StoreError;
+
+/// Why a request is not answered with its document.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The method is neither GET nor HEAD.
+    MethodNotAllowed,
+    /// There is no token, or it is not accepted.
+    Token(TokenError),
+    /// No key set could be had, so no token can be judged.
+    KeysUnavailable,
+    /// The path is not one that this service answers.
+    RouteNotFound,
+    /// The path's `siteId` or `id` is malformed.
+    InvalidId(IdError),
+    /// The token's SMART scopes do not grant this read.
+    ScopeInsufficient,
+    /// The token's `patient/` scope is for another patient than the study's.
+    PatientNotGranted,
+    /// The token does not grant the site.
+    SiteNotGranted,
+    /// There is no such study.
+    StudyNotFound,
+    /// The client accepts no representation that exists.
+    NotAcceptable,
+    /// The document only fits compressed, and the client does not take gzip.
+    CompressionRequired,
+    /// `If-Match` or `If-Unmodified-Since` does not hold.
+    PreconditionFailed,
+    /// The store failed.
+    Store(StoreError),
+    /// What is stored cannot be served.
+    Document(DocumentError),
+    /// The handler panicked.
+    Panicked,
+}
+
+impl ApiError {
+    /// The status that the refusal is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidId(_) => StatusCode::BAD_REQUEST,
+            Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::ScopeInsufficient | Self::PatientNotGranted => StatusCode::FORBIDDEN,
+            // RFC 9110 §15.5.4 lets a server hide that it forbids.
+            Self::RouteNotFound | Self::SiteNotGranted | Self::StudyNotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable | Self::CompressionRequired => StatusCode::NOT_ACCEPTABLE,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::Store(StoreError::Refused(_) | StoreError::Document(_))
+            | Self::Document(_)
+            | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Store(StoreError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The stable word for the reason in the audit line.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Token(reason) => reason.code(),
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::RouteNotFound => "route_unknown",
+            Self::InvalidId(IdError::SiteId) => "site_id_malformed",
+            Self::InvalidId(IdError::FhirId) => "study_id_malformed",
+            Self::ScopeInsufficient => "scope_insufficient",
+            Self::PatientNotGranted => "patient_not_granted",
+            Self::SiteNotGranted => "site_not_granted",
+            Self::StudyNotFound => "study_not_found",
+            Self::NotAcceptable => "not_acceptable",
+            Self::CompressionRequired => "compression_required",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::Store(StoreError::Throttled(_)) => "store_throttled",
+            Self::Store(StoreError::Unreachable(_)) => "store_unreachable",
+            Self::Store(StoreError::Timeout) => "store_timeout",
+            Self::Store(StoreError::Refused(_)) => "store_refused",
+            Self::Store(StoreError::Document(_)) | Self::Document(_) => "document_broken",
+            Self::Panicked => "panicked",
+        }
+    }
+
+    /// What lies behind the refusal, for the log and never for the client; `None` where the word says it all.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => Some(error_chain(error)),
+            Self::Document(error) => Some(error_chain(error)),
+            _ => None,
+        }
+    }
+
+    /// The refusal as an answer, in the media type that the client prefers.
+    #[must_use]
+    pub fn response(&self, media: Media) -> Response<Body> {
+        let status = self.status();
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
+        headers.insert(VARY, VARY_BY);
+        match self {
+            Self::Token(reason) => {
+                headers.insert(WWW_AUTHENTICATE, challenge(*reason));
+            }
+            Self::ScopeInsufficient | Self::PatientNotGranted => {
+                headers.insert(WWW_AUTHENTICATE, INSUFFICIENT_SCOPE);
+            }
+            Self::MethodNotAllowed => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        let body = match media {
+            Media::Json => json!({ "message": self.message(), "statusCode": status.as_u16() }),
+            Media::FhirJson => json!({
+                "resourceType": "OperationOutcome",
+                "issue": [{
+                    "severity": "error",
+                    "code": self.issue_type(),
+                    "diagnostics": self.message(),
+                }],
+            }),
+        };
+        assembled(status, headers, Body::Text(body.to_string()))
+    }
+
+    fn message(&self) -> Cow<'static, str> {
+        let message = match self {
+            Self::InvalidId(error) => return error.to_string().into(),
+            Self::Token(_) => "Unauthorized",
+            Self::ScopeInsufficient | Self::PatientNotGranted => "The token's scopes do not grant this read",
+            Self::RouteNotFound | Self::SiteNotGranted | Self::StudyNotFound => "Not Found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::NotAcceptable => "Only application/json and application/fhir+json can be sent",
+            Self::CompressionRequired => {
+                "The study is too large to be sent uncompressed: send Accept-Encoding: gzip"
+            }
+            Self::PreconditionFailed => "The study is not in the state that the request's conditions name",
+            Self::Store(StoreError::Refused(_) | StoreError::Document(_))
+            | Self::Document(_)
+            | Self::Panicked => "Internal Server Error",
+            Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
+                "Service Unavailable"
+            }
+            Self::Store(StoreError::Timeout) => "Gateway Timeout",
+        };
+        message.into()
+    }
+
+    /// A code of FHIR R4's value set issue-type.
+    fn issue_type(&self) -> &'static str {
+        match self.status() {
+            StatusCode::BAD_REQUEST => "value",
+            StatusCode::UNAUTHORIZED => "login",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::NOT_FOUND => "not-found",
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE => "not-supported",
+            StatusCode::PRECONDITION_FAILED => "conflict",
+            StatusCode::SERVICE_UNAVAILABLE => match self {
+                Self::Store(StoreError::Throttled(_)) => "throttled",
+                _ => "transient",
+            },
+            StatusCode::GATEWAY_TIMEOUT => "timeout",
+            _ => "exception",
+        }
+    }
+}
+
+/// Whether a method is one that is answered.
+pub(crate) fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+const INSUFFICIENT_SCOPE: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
+
+/// RFC 6750 §3: no error code where no credentials came, `invalid_token` otherwise.
+fn challenge(reason: TokenError) -> HeaderValue {
+    let plain = HeaderValue::from_static("Bearer realm=\"imaging-study\"");
+    match reason.description() {
+        None => plain,
+        Some(text) => {
+            let value = format!("Bearer error=\"invalid_token\", error_description=\"{text}\"");
+            HeaderValue::try_from(value).unwrap_or(plain)
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(refusal: AuthError) -> Self {
+        match refusal {
+            AuthError::Token(reason) => Self::Token(reason),
+            AuthError::KeysUnavailable(_) => Self::KeysUnavailable,
+        }
+    }
+}
+
+impl From<IdError> for ApiError {
+    fn from(error: IdError) -> Self {
+        Self::InvalidId(error)
+    }
+}
+
+impl From<AccessDenied> for ApiError {
+    fn from(denial: AccessDenied) -> Self {
+        match denial {
+            AccessDenied::Scope => Self::ScopeInsufficient,
+            AccessDenied::Site => Self::SiteNotGranted,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Document(error) => Self::Document(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<DocumentError> for ApiError {
+    fn from(error: DocumentError) -> Self {
+        Self::Document(error)
+    }
+}

@@ -1,0 +1,115 @@
+//! The way of a request, step by step.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
+use lambda_http::{Body, Request, Response};
+use thiserror::Error;
+
+use crate::audit::{self, Audit, error_chain};
+use crate::auth::{BrokenCryptography, Verifier};
+use crate::aws;
+use crate::config::Config;
+use crate::http::{self, Answer, ApiError, Media, ResponseOptions};
+use crate::store::Store;
+
+/// The service: what a request needs, made once.
+pub struct Service {
+    verifier: Verifier,
+    store: Store,
+    cold: AtomicBool,
+}
+
+impl Service {
+    /// A service that accepts what `verifier` accepts and reads from `store`.
+    #[must_use]
+    pub fn new(verifier: Verifier, store: Store) -> Self {
+        Self { verifier, store, cold: AtomicBool::new(true) }
+    }
+
+    /// Makes the clients that `config` asks for.
+    pub async fn from_config(config: Config) -> Result<Self, StartError> {
+        let roots = config.ca_bundle.as_deref().map(aws::ca_bundle).transpose()?;
+        let aws = aws::sdk_config(roots).await;
+        let verifier = Verifier::new(config.auth, &aws)?;
+        let endpoint = config.dynamodb_endpoint.as_deref();
+        let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
+        Ok(Self::new(verifier, store))
+    }
+
+    /// Loads the keys and opens the store's connection, side by side, so that the first request waits for neither.
+    /// What fails is logged and tried again by the request that needs it.
+    pub async fn warm_up(&self) {
+        let (keys, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
+        if let Err(error) = keys {
+            tracing::warn!(cause = error_chain(&error), "key preload failed");
+        }
+        if let Err(error) = connection {
+            tracing::warn!(cause = error_chain(&error), "table warm-up failed");
+        }
+    }
+
+    /// Answers a request. Whatever happens, there is an answer and one line in the log.
+    pub async fn handle(&self, request: Request) -> Answer {
+        let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
+        let outcome = AssertUnwindSafe(self.study(&request, &mut audit)).catch_unwind().await;
+        let outcome = outcome.unwrap_or(Err(ApiError::Panicked));
+        let (mut response, reason, cause) = match outcome {
+            Ok(response) if response.status() == StatusCode::NOT_MODIFIED => (response, "not_modified", None),
+            Ok(response) => (response, "ok", None),
+            Err(refusal) => {
+                let media = Media::wanted(&request).unwrap_or_default();
+                (refusal.response(media), refusal.code(), refusal.cause())
+            }
+        };
+        if request.method() == Method::HEAD {
+            http::strip_body(&mut response);
+        }
+        if let Some(id) = audit::request_id(&request).and_then(|id| HeaderValue::from_str(id).ok()) {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        audit.end(&request, &response, reason, cause.as_deref());
+        Answer(response)
+    }
+
+    async fn study(&self, request: &Request, audit: &mut Audit) -> Result<Response<Body>, ApiError> {
+        if !http::is_read(request.method()) {
+            return Err(ApiError::MethodNotAllowed);
+        }
+        let since = Instant::now();
+        let principal = self.verifier.authenticate(request.headers()).await;
+        audit.auth_done(since);
+        let principal = principal?;
+        audit.principal(&principal);
+        let study_ref = http::study_ref(request)?;
+        audit.study_ref(&study_ref);
+        let patients = principal.authorize(&study_ref.site)?;
+        let options = ResponseOptions::of(request)?;
+
+        let since = Instant::now();
+        let read = self.store.study(&study_ref).await;
+        audit.store_done(since, read.read_units);
+        let study = read.study?.ok_or(ApiError::StudyNotFound)?;
+        audit.storage_format(study.form);
+        if !patients.permits(study.properties.subject.as_deref()) {
+            return Err(ApiError::PatientNotGranted);
+        }
+        http::found(request, study, &options)
+    }
+}
+
+/// Why the service does not start, beside its configuration.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The roots for private endpoints cannot be had.
+    #[error(transparent)]
+    CaBundle(#[from] aws::CaBundleError),
+    /// The build is not fit to run.
+    #[error(transparent)]
+    Cryptography(#[from] BrokenCryptography),
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

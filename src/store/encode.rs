@@ -1,0 +1,235 @@
+//! Writing the form that we write: text where it fits the same read unit, else gzip, in parts where one item is too
+//! small for it.
+
+use std::io::Write as _;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::item::{StudyHeader, hex};
+use super::{DocumentError, Item, MAX_GZIP_BYTES, MAX_JSON_BYTES, attribute};
+use crate::ids::{FhirId, SiteId};
+
+/// One read unit: an item of up to this many bytes costs half a unit, eventually consistent.
+const READ_UNIT_BYTES: usize = 4096;
+/// The most that DynamoDB keeps in one item, names and values together.
+const MAX_ITEM_BYTES: usize = 409_600;
+/// The bytes of a document that one part holds: an item's limit less its keys and names, rounded down.
+const PART_BYTES: usize = 400_000;
+
+/// The items that a document becomes.
+#[derive(Debug)]
+pub struct Encoded {
+    /// The study's own item; written after the parts.
+    pub head: Item,
+    /// The parts of a document that is too large for one item; mostly none.
+    pub parts: Vec<Item>,
+}
+
+/// Why a document cannot be written.
+#[derive(Debug, Error)]
+pub enum EncodeError {
+    /// It could not be served.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// It has no `id`, or another one than the key that it is to be stored under.
+    #[error("the document's id is not the id that it is stored under")]
+    Id,
+    /// Even compressed it is more than one answer of a Lambda function can carry.
+    #[error("the document has {0} bytes compressed; an answer carries {MAX_GZIP_BYTES}")]
+    TooLarge(usize),
+}
+
+/// Turns a document into the items that hold it. The key is the id in lower case; the document keeps its bytes.
+pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeError> {
+    let outline = StudyHeader::of(json)?;
+    if outline.id.as_deref() != Some(id.as_str()) {
+        return Err(EncodeError::Id);
+    }
+    if json.len() > MAX_JSON_BYTES {
+        return Err(DocumentError::TooLarge.into());
+    }
+    let key = id.key();
+    let mut head = keyed(site, key.as_str());
+    head.insert(attribute::ETAG.to_owned(), AttributeValue::S(outline.etag(json)));
+    if let Some(instant) = outline.meta.last_updated {
+        head.insert(attribute::LAST_UPDATED.to_owned(), AttributeValue::S(instant.into_owned()));
+    }
+    if let Some(subject) = outline.subject.reference {
+        head.insert(attribute::SUBJECT.to_owned(), AttributeValue::S(subject.into_owned()));
+    }
+
+    let room = |limit: usize| limit.saturating_sub(size(&head) + attribute::DOCUMENT.len());
+    if json.len() <= room(READ_UNIT_BYTES) {
+        head.insert(attribute::DOCUMENT.to_owned(), AttributeValue::S(json.to_owned()));
+        return Ok(Encoded { head, parts: Vec::new() });
+    }
+    let gzip = compress(json.as_bytes(), Compression::best());
+    if gzip.len() > MAX_GZIP_BYTES {
+        return Err(EncodeError::TooLarge(gzip.len()));
+    }
+    if gzip.len() <= room(MAX_ITEM_BYTES) {
+        head.insert(attribute::DOCUMENT.to_owned(), AttributeValue::B(Blob::new(gzip)));
+        return Ok(Encoded { head, parts: Vec::new() });
+    }
+    // The content's name is in the parts' keys, so parts of two versions never mix; `#` is in no FHIR id.
+    let content = hex(&Sha256::digest(&gzip)[..16]);
+    let mut keys = Vec::new();
+    let mut parts = Vec::new();
+    for (index, chunk) in gzip.chunks(PART_BYTES).enumerate() {
+        let part_key = format!("{key}#{content}#{index}");
+        let mut part = keyed(site, &part_key);
+        part.insert(attribute::DOCUMENT.to_owned(), AttributeValue::B(Blob::new(chunk)));
+        parts.push(part);
+        keys.push(AttributeValue::S(part_key));
+    }
+    head.insert(attribute::PARTS.to_owned(), AttributeValue::L(keys));
+    Ok(Encoded { head, parts })
+}
+
+/// The sort keys of the parts that a head item names; none for a document that stands in one item.
+#[must_use]
+pub fn part_keys(head: &Item) -> Vec<String> {
+    let keys = head.get(attribute::PARTS).and_then(|keys| keys.as_l().ok());
+    keys.into_iter().flatten().filter_map(|key| key.as_s().ok().cloned()).collect()
+}
+
+/// gzip of `bytes`.
+pub(crate) fn compress(bytes: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8 + 64), level);
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    #[expect(clippy::expect_used, reason = "writing to a Vec does not fail, and nothing else does")]
+    written.expect("a Vec takes every byte")
+}
+
+fn keyed(site: &SiteId, key: &str) -> Item {
+    Item::from([
+        (attribute::SITE.to_owned(), AttributeValue::S(site.as_str().to_owned())),
+        (attribute::ID.to_owned(), AttributeValue::S(key.to_owned())),
+    ])
+}
+
+/// The bytes that DynamoDB counts for an item of strings and binaries: names and values.
+fn size(item: &Item) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        _ => 0,
+    };
+    item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Json, Properties, StoredItem, inflate, read};
+    use super::*;
+
+    fn of(json: &str) -> Result<Encoded, EncodeError> {
+        let id = json.split('"').nth(7).expect("an id");
+        encode(&SiteId::parse("4").unwrap(), &FhirId::parse(id).unwrap(), json)
+    }
+
+    /// A study with a description of these bytes.
+    fn study(description: &str) -> String {
+        format!(
+            r#"{{"resourceType":"ImagingStudy","id":"A","meta":{{"versionId":"1","lastUpdated":"2024-05-04T12:00:00Z"}},"subject":{{"reference":"Patient/7"}},"description":"{description}"}}"#
+        )
+    }
+
+    /// Digits that gzip can make little of.
+    fn noise(bytes: usize) -> String {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let digit = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from_digit((state >> 40) as u32 & 15, 16).unwrap()
+        };
+        std::iter::repeat_with(digit).take(bytes).collect()
+    }
+
+    fn s<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+        item.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    #[test]
+    fn the_key_is_in_lower_case_and_the_document_as_it_was() {
+        let json = study("");
+        let head = of(&json).unwrap().head;
+        assert_eq!((s(&head, "siteId"), s(&head, "id")), (Some("4"), Some("a")));
+        assert_eq!(s(&head, "document"), Some(json.as_str()));
+    }
+
+    #[test]
+    fn what_headers_and_the_patient_check_need_stands_beside_the_document() {
+        let head = of(&study("")).unwrap().head;
+        assert_eq!(s(&head, "etag"), Some("W/\"1\""));
+        assert_eq!(s(&head, "lastUpdated"), Some("2024-05-04T12:00:00Z"));
+        assert_eq!(s(&head, "subject"), Some("Patient/7"));
+    }
+
+    #[test]
+    fn text_is_written_up_to_one_read_unit_and_gzip_beyond() {
+        let frame = size(&of(&study("")).unwrap().head);
+        let fits = of(&study(&"x".repeat(READ_UNIT_BYTES - frame))).unwrap().head;
+        assert_eq!((size(&fits), fits["document"].is_s()), (READ_UNIT_BYTES, true));
+        let exceeds = of(&study(&"x".repeat(READ_UNIT_BYTES - frame + 1))).unwrap().head;
+        assert!(exceeds["document"].is_b());
+    }
+
+    #[test]
+    fn no_item_is_larger_than_dynamodb_takes() {
+        for bytes in [700_000, 710_000, 720_000, 730_000, 2_000_000] {
+            let Encoded { head, parts } = of(&study(&noise(bytes))).unwrap();
+            for item in parts.iter().chain([&head]) {
+                assert!(size(item) <= MAX_ITEM_BYTES, "{bytes}: {}", size(item));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_named_after_their_content_and_put_together_in_order() {
+        let json = study(&noise(2_000_000));
+        let Encoded { head, parts } = of(&json).unwrap();
+        let keys: Vec<_> = parts.iter().map(|part| s(part, "id").unwrap().to_owned()).collect();
+        assert!(keys.len() > 2 && keys[0].starts_with("a#") && keys[0].ends_with("#0"), "{keys:?}");
+        assert_eq!(part_keys(&head), keys);
+        let gzip: Vec<_> =
+            parts.iter().flat_map(|part| part["document"].as_b().unwrap().as_ref().to_vec()).collect();
+        assert_eq!(inflate(&gzip).unwrap(), json);
+        let StoredItem::Split { parts: named, properties } = read(head).unwrap() else { panic!("not split") };
+        assert_eq!((named, properties.etag.as_str()), (keys, "W/\"1\""));
+    }
+
+    #[test]
+    fn another_content_has_parts_of_other_names() {
+        let keys = |json: &str| part_keys(&of(json).unwrap().head);
+        let (one, other) = (noise(2_000_000), noise(2_000_001));
+        assert!(keys(&study(&one)).iter().all(|key| !keys(&study(&other)).contains(key)));
+    }
+
+    #[test]
+    fn what_no_answer_can_carry_is_refused() {
+        assert!(matches!(of(&study(&noise(9_000_000))), Err(EncodeError::TooLarge(_))));
+        let huge = study(&"x".repeat(MAX_JSON_BYTES));
+        assert!(matches!(of(&huge), Err(EncodeError::Document(DocumentError::TooLarge))));
+    }
+
+    #[test]
+    fn a_document_of_another_id_is_refused() {
+        let other = encode(&SiteId::parse("4").unwrap(), &FhirId::parse("B").unwrap(), &study(""));
+        assert!(matches!(other, Err(EncodeError::Id)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_with_the_same_properties() {
+        let json = study(&"x".repeat(10_000));
+        let StoredItem::Whole(read) = read(of(&json).unwrap().head).unwrap() else { panic!("split") };
+        assert_eq!(read.properties, Properties::of(&json).unwrap());
+        assert!(matches!(read.json, Json::Gzip(_)));
+    }
+}

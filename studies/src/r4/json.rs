@@ -1,0 +1,96 @@
+//! One level of a JSON text at a time. What lies below stays text, so that no number goes through a float and no
+//! duplicate member is lost.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of an object, in the order of the text.
+pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    pub(super) fn value(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
+    /// What stands in `_name`: the id and extensions of the primitive `name`.
+    pub(super) fn stored_properties(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(member, _)| member.strip_prefix('_') == Some(name)).map(|(_, value)| *value)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        match Node::of(self.value(name)?) {
+            Ok(Node::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the element is there, be it by its extensions alone.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(member, _)| member.strip_prefix('_').unwrap_or(member) == name)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A value, opened.
+pub(super) enum Node<'a> {
+    Null,
+    Boolean,
+    Number(&'a str),
+    String(Cow<'a, str>),
+    Array(Vec<&'a RawValue>),
+    Object(Members<'a>),
+}
+
+impl<'a> Node<'a> {
+    /// Fails on strings that are no Unicode (half a surrogate pair, escaped) and on nothing else.
+    pub(super) fn of(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => Self::Object(serde_json::from_str(text)?),
+            Some(b'[') => Self::Array(serde_json::from_str(text)?),
+            Some(b'"') => Self::String(serde_json::from_str::<Text<'_>>(text)?.0),
+            Some(b'n') => Self::Null,
+            Some(b't' | b'f') => Self::Boolean,
+            _ => Self::Number(text),
+        })
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}

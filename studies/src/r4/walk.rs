@@ -1,0 +1,497 @@
+//! The walk over a document, and what it finds.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use super::json::{Members, Node};
+use super::primitive::Primitive;
+use super::schema::{CONTAINED, Count, Element, Shape, Type, is_resource};
+use super::{MOST_PROBLEMS, Problem, elements};
+use imaging_study::ids::FhirId;
+
+/// Levels of objects and arrays that a document may have. Deeper ones are no study, and readers stop at 128.
+const DEEPEST: usize = 100;
+
+/// Where the walk stands; costs nothing until a problem is written down.
+#[derive(Clone, Copy)]
+struct Path<'p> {
+    parent: Option<&'p Self>,
+    step: Step<'p>,
+    depth: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Member(&'p str),
+    Item(usize),
+}
+
+impl<'p> Path<'p> {
+    fn root(name: &'p str) -> Self {
+        Self { parent: None, step: Step::Member(name), depth: 0 }
+    }
+
+    fn member(&'p self, name: &'p str) -> Self {
+        Self { parent: Some(self), step: Step::Member(name), depth: self.depth + 1 }
+    }
+
+    fn item(&'p self, index: usize) -> Self {
+        Self { parent: Some(self), step: Step::Item(index), depth: self.depth + 1 }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match (self.step, self.parent) {
+            // A member that R4 does not know may be named anything.
+            (Step::Member(name), parent) => {
+                if parent.is_some() {
+                    f.write_str(".")?;
+                }
+                write!(f, "{}", name.escape_debug().take(64).collect::<String>())
+            }
+            (Step::Item(index), _) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// A reference to a contained resource, to be resolved when all of them are known.
+struct Fragment {
+    path: String,
+    id: String,
+    targets: &'static [&'static str],
+}
+
+struct Contained {
+    path: String,
+    id: Option<String>,
+    resource_type: Option<String>,
+    names_its_container: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Walk {
+    pub(super) problems: Vec<Problem>,
+    pub(super) omitted: usize,
+    contained: Vec<Contained>,
+    fragments: Vec<Fragment>,
+    /// Ids named as `#id` anywhere; empty for `#`, the container.
+    mentioned: HashSet<String>,
+}
+
+impl Walk {
+    fn problem(&mut self, at: &Path<'_>, reason: impl Into<Cow<'static, str>>) {
+        self.problem_at(|| at.to_string(), reason);
+    }
+
+    fn problem_at(&mut self, path: impl FnOnce() -> String, reason: impl Into<Cow<'static, str>>) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem { path: path(), reason: reason.into() });
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// The document's id, if it has one that is well formed.
+    pub(super) fn study(&mut self, document: &RawValue) -> Option<FhirId> {
+        let at = Path::root("ImagingStudy");
+        let members = self.object(&at, document)?;
+        let members = self.resource(&at, members, |name| {
+            if name == "ImagingStudy" { Ok(()) } else { Err("must be ImagingStudy") }
+        });
+        self.members(&at, &members, &elements::IMAGING_STUDY);
+        if members.value("id").is_none() {
+            self.problem(&at.member("id"), "is missing: a document is loaded under its id");
+        }
+        self.contained_resources();
+        members.text("id").and_then(|id| FhirId::parse(&id).ok())
+    }
+
+    /// Takes `resourceType` out of the members.
+    fn resource<'a>(
+        &mut self,
+        at: &Path<'_>,
+        mut members: Members<'a>,
+        accept: impl FnOnce(&str) -> Result<(), &'static str>,
+    ) -> Members<'a> {
+        let name = members.text("resourceType");
+        if let Err(reason) = name.map_or(Err("must be there and be a string"), |name| accept(&name)) {
+            self.problem(&at.member("resourceType"), reason);
+        }
+        members.0.retain(|(name, _)| name != "resourceType");
+        members
+    }
+
+    /// ref-1 and dom-3, once every reference and every contained resource is known.
+    fn contained_resources(&mut self) {
+        let contained = std::mem::take(&mut self.contained);
+        let mut ids = HashSet::new();
+        for resource in &contained {
+            let id = resource.id.as_deref();
+            if id.is_some_and(|id| !ids.insert(id)) {
+                self.problem_at(|| resource.path.clone(), "has the id of another contained resource");
+            }
+            let named = id.is_some_and(|id| self.mentioned.contains(id));
+            if !named && !resource.names_its_container {
+                self.problem_at(|| resource.path.clone(), "is contained but nothing refers to it (dom-3)");
+            }
+        }
+        for Fragment { path, id, targets } in std::mem::take(&mut self.fragments) {
+            let Some(target) = contained.iter().find(|resource| resource.id.as_deref() == Some(&id)) else {
+                self.problem_at(|| path, "refers to a contained resource that is not there (ref-1)");
+                continue;
+            };
+            if let Some(name) = &target.resource_type
+                && !targets.is_empty()
+                && !targets.contains(&name.as_str())
+            {
+                self.problem_at(|| path, wrong_target(targets));
+            }
+        }
+    }
+
+    fn node<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue) -> Option<Node<'a>> {
+        if at.depth > DEEPEST {
+            self.problem(at, "is nested too deeply");
+            return None;
+        }
+        let node = Node::of(raw);
+        if node.is_err() {
+            self.problem(at, "has a string that is not Unicode");
+        }
+        node.ok()
+    }
+
+    fn object<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue) -> Option<Members<'a>> {
+        match self.node(at, raw)? {
+            Node::Object(members) => {
+                self.names(at, &members);
+                Some(members)
+            }
+            Node::Array(_) => {
+                self.problem(at, "must be one object, not an array");
+                None
+            }
+            other => {
+                self.problem(at, format!("must be an object, not {}", other.code()));
+                None
+            }
+        }
+    }
+
+    fn array<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue) -> Option<Vec<&'a RawValue>> {
+        match self.node(at, raw)? {
+            Node::Array(items) if items.is_empty() => {
+                self.problem(at, "must not be an empty array");
+                None
+            }
+            Node::Array(items) => Some(items),
+            other => {
+                self.problem(at, format!("must be an array, not {}", other.code()));
+                None
+            }
+        }
+    }
+
+    fn names(&mut self, at: &Path<'_>, members: &Members<'_>) {
+        if members.0.is_empty() {
+            self.problem(at, "must not be an empty object");
+        }
+        let mut names: Vec<&str> = members.0.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            self.problem(&at.member(pair[0]), "occurs more than once");
+        }
+    }
+
+    fn complex<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue, kind: &Type) -> Option<Members<'a>> {
+        let members = self.object(at, raw)?;
+        if !members.0.is_empty() && members.0.iter().all(|(name, _)| name == "id") {
+            self.problem(at, "has nothing but an id (ele-1)");
+        }
+        self.members(at, &members, kind);
+        Some(members)
+    }
+
+    fn members(&mut self, at: &Path<'_>, members: &Members<'_>, kind: &Type) {
+        let mut choices: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in &members.0 {
+            let (stem, beside) = match name.strip_prefix('_') {
+                Some(stem) => (stem, true),
+                None => (&**name, false),
+            };
+            let extensible =
+                |element: &&Element| matches!(element.shape, Shape::Primitive(_) | Shape::Code(_));
+            let Some(element) = kind.element(stem).filter(|element| !beside || extensible(element)) else {
+                if kind.open {
+                    self.anything(&at.member(name), value);
+                } else {
+                    self.problem(&at.member(name), format!("is no element of an R4 {}", kind.name));
+                }
+                continue;
+            };
+            if let Some(choice) = element.choice {
+                match choices.iter().find(|(other, _)| *other == choice) {
+                    Some((_, first)) if *first != element.name => {
+                        self.problem(&at.member(choice), "occurs in more than one type");
+                    }
+                    Some(_) => {}
+                    None => choices.push((choice, element.name)),
+                }
+            }
+            let inner = at.member(element.name);
+            if extensible(&element) {
+                if !beside {
+                    self.primitives(&inner, element, Some(value), members.stored_properties(stem));
+                } else if members.value(stem).is_none() {
+                    self.primitives(&inner, element, None, Some(value));
+                }
+            } else if matches!(element.count, Count::Any | Count::AtLeastOne) {
+                for (index, item) in self.array(&inner, value).into_iter().flatten().enumerate() {
+                    self.one(&inner.item(index), element, item);
+                }
+            } else {
+                self.one(&inner, element, value);
+            }
+        }
+        self.rules(at, members, kind);
+    }
+
+    /// What a type asks of its members together.
+    fn rules(&mut self, at: &Path<'_>, members: &Members<'_>, kind: &Type) {
+        let mut missing = BTreeSet::new();
+        for element in kind.elements {
+            if !matches!(element.count, Count::Required | Count::AtLeastOne) {
+                continue;
+            }
+            let present = match element.choice {
+                None => members.has(element.name),
+                Some(choice) => kind
+                    .elements
+                    .iter()
+                    .filter(|other| other.choice == Some(choice))
+                    .any(|other| members.has(other.name)),
+            };
+            if !present {
+                missing.insert(element.choice.unwrap_or(element.name));
+            }
+        }
+        for name in missing {
+            self.problem(&at.member(name), "is required");
+        }
+        for (member, needed, rule) in kind.needs {
+            if members.has(member) && !members.has(needed) {
+                self.problem(&at.member(needed), format!("is required beside {member} ({rule})"));
+            }
+        }
+        if kind.name == "Extension" {
+            let valued = members.0.iter().any(|(name, _)| name.trim_start_matches('_').starts_with("value"));
+            if valued == members.has("extension") {
+                self.problem(at, "must have either a value or extensions (ext-1)");
+            }
+        }
+        if kind.name == "Expression" && !members.has("expression") && !members.has("reference") {
+            self.problem(at, "must have an expression or a reference (exp-1)");
+        }
+    }
+
+    /// An element that is no primitive with extensions, once.
+    fn one(&mut self, at: &Path<'_>, element: &Element, raw: &RawValue) {
+        match element.shape {
+            Shape::Complex(kind) => {
+                self.complex(at, raw, kind);
+            }
+            Shape::Reference(targets) => self.reference(at, raw, targets),
+            Shape::Resource => self.contained(at, raw),
+            Shape::Attribute(kind) | Shape::Primitive(kind) => self.primitive(at, raw, kind),
+            Shape::Code(codes) => self.code(at, raw, codes),
+        }
+    }
+
+    /// A primitive element: its values, what stands in `_name` beside them, and whether the two fit.
+    fn primitives(
+        &mut self,
+        at: &Path<'_>,
+        element: &Element,
+        value: Option<&RawValue>,
+        beside: Option<&RawValue>,
+    ) {
+        if matches!(element.count, Count::Optional | Count::Required) {
+            if let Some(value) = value {
+                self.one(at, element, value);
+            }
+            if let Some(beside) = beside {
+                self.stored_properties(at, beside, value.is_some());
+            }
+            return;
+        }
+        let values = value.map(|raw| self.array(at, raw));
+        let besides = beside.map(|raw| self.array(at, raw));
+        // Whatever is no array has been reported.
+        let (None | Some(Some(_)), None | Some(Some(_))) = (&values, &besides) else { return };
+        let values = values.flatten().unwrap_or_default();
+        let besides = besides.flatten().unwrap_or_default();
+        if value.is_some() && beside.is_some() && values.len() != besides.len() {
+            self.problem(at, format!("and _{} must have the same length", element.name));
+        }
+        let present =
+            |items: &[&RawValue], index: usize| items.get(index).is_some_and(|raw| raw.get() != "null");
+        for index in 0..values.len().max(besides.len()) {
+            let at = at.item(index);
+            let (with_value, with_extensions) = (present(&values, index), present(&besides, index));
+            if with_value {
+                self.one(&at, element, values[index]);
+            }
+            if with_extensions {
+                self.stored_properties(&at, besides[index], with_value);
+            }
+            if !with_value && !with_extensions {
+                self.problem(&at, "has neither a value nor extensions");
+            }
+        }
+    }
+
+    /// The id and extensions of a primitive. Beside a value the id may stand alone.
+    fn stored_properties(&mut self, at: &Path<'_>, raw: &RawValue, valued: bool) {
+        if !valued {
+            self.complex(at, raw, &elements::ELEMENT);
+        } else if let Some(members) = self.object(at, raw) {
+            self.members(at, &members, &elements::ELEMENT);
+        }
+    }
+
+    fn primitive(&mut self, at: &Path<'_>, raw: &RawValue, kind: Primitive) {
+        let Some(node) = self.node(at, raw) else { return };
+        if let Node::String(text) = &node
+            && matches!(kind, Primitive::Uri | Primitive::Url | Primitive::Canonical)
+        {
+            self.mention(text);
+        }
+        let checked = match &node {
+            Node::Boolean if kind == Primitive::Boolean => Ok(()),
+            Node::Number(number) => kind.check_number(number),
+            Node::String(text) => kind.check_text(text),
+            other => Err(kind.instead_of(other.code())),
+        };
+        if let Err(reason) = checked {
+            self.problem(at, reason);
+        }
+    }
+
+    fn code(&mut self, at: &Path<'_>, raw: &RawValue, codes: &'static [&'static str]) {
+        let Some(node) = self.node(at, raw) else { return };
+        let reason = match node {
+            Node::String(code) if codes.binary_search(&&*code).is_ok() => return,
+            Node::String(_) if codes.len() <= 10 => format!("must be one of {}", codes.join(", ")),
+            Node::String(_) => "is not in the value set that R4 requires".to_owned(),
+            other => format!("must be a string, not {}", other.code()),
+        };
+        self.problem(at, reason);
+    }
+
+    fn reference(&mut self, at: &Path<'_>, raw: &RawValue, targets: &'static [&'static str]) {
+        let Some(members) = self.complex(at, raw, &elements::REFERENCE) else { return };
+        let literal = members.text("reference");
+        let declared = members.text("type");
+        let declared = declared.as_deref().filter(|name| is_resource(name));
+        if let Some(name) = declared
+            && !targets.is_empty()
+            && !targets.contains(&name)
+        {
+            self.problem(&at.member("type"), wrong_target(targets));
+        }
+        let Some(literal) = literal else { return };
+        let at = at.member("reference");
+        if let Some(id) = literal.strip_prefix('#') {
+            self.mention(&literal);
+            if !id.is_empty() {
+                self.fragments.push(Fragment { path: at.to_string(), id: id.to_owned(), targets });
+            }
+            return;
+        }
+        if literal.contains(|c: char| c.is_ascii_whitespace()) {
+            self.problem(&at, "must not have white space");
+        }
+        let Some(name) = pointed_at(&literal) else { return };
+        if !targets.is_empty() && !targets.contains(&name) {
+            self.problem(&at, wrong_target(targets));
+        } else if declared.is_some_and(|declared| declared != name) {
+            self.problem(&at, "names another resource type than its type says");
+        }
+    }
+
+    fn mention(&mut self, text: &str) {
+        if let Some(id) = text.strip_prefix('#') {
+            self.mentioned.insert(id.to_owned());
+        }
+    }
+
+    fn contained(&mut self, at: &Path<'_>, raw: &RawValue) {
+        let Some(members) = self.object(at, raw) else { return };
+        let resource_type = members.text("resourceType").map(Cow::into_owned);
+        let members = self.resource(at, members, |name| {
+            if is_resource(name) { Ok(()) } else { Err("must be a resource type of R4") }
+        });
+        self.mentioned.remove("");
+        self.members(at, &members, &CONTAINED);
+        let names_its_container = self.mentioned.remove("");
+        if members.has("contained") {
+            self.problem(&at.member("contained"), "must not stand in a contained resource (dom-2)");
+        }
+        if let Some(Ok(Node::Object(meta))) = members.value("meta").map(Node::of) {
+            for (name, rule) in [("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5")] {
+                if meta.has(name) {
+                    let reason = format!("must not stand in a contained resource ({rule})");
+                    self.problem(&at.member("meta").member(name), reason);
+                }
+            }
+        }
+        let id = members.text("id").map(Cow::into_owned);
+        self.contained.push(Contained { path: at.to_string(), id, resource_type, names_its_container });
+    }
+
+    /// What holds for any FHIR JSON: nothing is empty, nothing occurs twice, null only pads arrays.
+    fn anything(&mut self, at: &Path<'_>, raw: &RawValue) {
+        match self.node(at, raw) {
+            Some(Node::Null) => self.problem(at, "must not be null"),
+            Some(Node::String(text)) if text.is_empty() => self.problem(at, "must not be an empty string"),
+            Some(Node::String(text)) => self.mention(&text),
+            Some(Node::Array(items)) => {
+                if items.iter().all(|item| item.get() == "null") {
+                    self.problem(at, "must not be an empty array");
+                }
+                for (index, item) in items.into_iter().enumerate().filter(|(_, item)| item.get() != "null") {
+                    self.anything(&at.item(index), item);
+                }
+            }
+            Some(Node::Object(members)) => {
+                self.names(at, &members);
+                for (name, value) in &members.0 {
+                    self.anything(&at.member(name), value);
+                }
+            }
+            Some(Node::Boolean | Node::Number(_)) | None => {}
+        }
+    }
+}
+
+fn wrong_target(targets: &[&str]) -> String {
+    format!("must refer to {}", targets.join(" or "))
+}
+
+/// The resource type that a reference names, if it names one: `Type/id`, `Type/id/_history/version` or `Type?query`,
+/// alone or behind a base URL (<http://hl7.org/fhir/R4/references.html#literal>).
+fn pointed_at(literal: &str) -> Option<&str> {
+    let name = if let Some((path, _)) = literal.split_once('?') {
+        path.rsplit('/').next()
+    } else {
+        literal.split_once("/_history/").map_or(literal, |(path, _)| path).rsplit('/').nth(1)
+    };
+    name.filter(|name| is_resource(name))
+}

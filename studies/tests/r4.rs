@@ -1,0 +1,151 @@
+//! The check against FHIR R4, on the cases of `data/r4.tsv` and on documents out of the wild.
+
+use std::fs;
+
+use proptest::prelude::*;
+use studies::r4::{MOST_PROBLEMS, Study, ValidationError};
+
+const CASES: &str = include_str!("data/r4.tsv");
+
+/// `path`, `what`, `document` of every case.
+fn cases() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    CASES.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let columns: Vec<_> = line.splitn(3, '\t').collect();
+        let [path, what, members] = columns[..] else { panic!("not three columns: {line}") };
+        let document = match members {
+            whole if whole.starts_with('{') => whole.to_owned(),
+            "" => with(""),
+            members => with(&format!(",{members}")),
+        };
+        (path, what, document)
+    })
+}
+
+fn with(members: &str) -> String {
+    let required = r#""resourceType":"ImagingStudy","id":"a","status":"available""#;
+    format!(r#"{{{required},"subject":{{"reference":"Patient/1"}}{members}}}"#)
+}
+
+fn refused(json: &str) -> ValidationError {
+    match Study::parse(json.as_bytes()) {
+        Ok(_) => panic!("taken: {json}"),
+        Err(refused) => refused,
+    }
+}
+
+#[test]
+fn every_valid_case_is_taken_and_every_other_refused_at_its_element() {
+    let wrong: Vec<_> = cases()
+        .filter_map(|(path, what, document)| {
+            let found = Study::parse(document.as_bytes());
+            let right = match &found {
+                Ok(_) => path == "-",
+                Err(refused) => refused.problems.iter().any(|problem| problem.path == path),
+            };
+            (!right).then(|| format!("{what}: {:?}", found.map(|_| "taken").map_err(|r| r.problems)))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_case_is_refused_for_one_reason_alone() {
+    let several: Vec<_> = cases()
+        .filter(|(path, ..)| *path != "-")
+        .map(|(_, what, document)| (what, refused(&document).problems))
+        .filter(|(_, problems)| problems.len() > 1)
+        .collect();
+    assert!(several.is_empty(), "{several:#?}");
+}
+
+#[test]
+#[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents"]
+fn collected_documents_are_accepted_in_their_own_bytes() {
+    for file in local::json_files(&local::data_folder("STUDIES_DIR")) {
+        let bytes = fs::read(&file).unwrap();
+        match Study::parse(&bytes) {
+            Ok(study) => assert_eq!(study.json().as_bytes(), bytes.trim_ascii(), "{}", file.display()),
+            // One of them has no id, and nothing else wrong with it.
+            Err(refused) => {
+                let paths: Vec<_> = refused.problems.iter().map(|problem| &*problem.path).collect();
+                assert_eq!(paths, ["ImagingStudy.id"], "{}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents with a subfolder not-r4"]
+fn collected_documents_of_other_fhir_versions_are_rejected_where_they_differ() {
+    for file in local::json_files(&local::data_folder("STUDIES_DIR").join("not-r4")) {
+        let refused = refused(&fs::read_to_string(&file).unwrap());
+        let expected = match file.file_stem().unwrap().to_str().unwrap() {
+            "dicom2fhir-00-mr-raw" => ("ImagingStudy.extension", "must not be an empty array"),
+            "dstu2-hl7-example" => ("ImagingStudy.patient", "is no element of an R4 ImagingStudy"),
+            "hl7-r5-example" => ("ImagingStudy.series[0].modality.coding", "is no element of an R4 Coding"),
+            "no-subject" => ("ImagingStudy.subject", "is required"),
+            other => panic!("what is wrong with {other}?"),
+        };
+        let found = refused.problems.iter().any(|p| (&*p.path, &*p.reason) == expected);
+        assert!(found, "{}: {:?}", file.display(), refused.problems);
+    }
+}
+
+#[test]
+fn text_that_is_no_json_is_refused_by_line_and_column() {
+    let refused = refused("{\"resourceType\":\n\"ImagingStudy\",}");
+    assert!(refused.problems[0].reason.ends_with("line 2 column 16"), "{refused}");
+}
+
+#[test]
+fn a_refused_document_keeps_its_id() {
+    assert_eq!(refused(&with(r#","foo":1"#)).id.as_deref(), Some("a"));
+}
+
+#[test]
+fn problems_beyond_the_twentieth_are_counted() {
+    let unknown: Vec<_> = (0..25).map(|n| format!(r#","x{n}":1"#)).collect();
+    let refused = refused(&with(&unknown.concat()));
+    assert_eq!((refused.problems.len(), refused.omitted), (20, 5));
+}
+
+#[test]
+fn no_value_of_a_document_is_repeated() {
+    for (_, what, document) in cases() {
+        let document = document.replace("available", "SECRET").replace("Patient/1", "SECRET/1");
+        let Err(refused) = Study::parse(document.as_bytes()) else { continue };
+        let reasons = refused.problems.iter().map(ToString::to_string).collect::<String>();
+        assert!(!reasons.contains("SECRET"), "{what}: {reasons}");
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused_and_overflows_no_stack() {
+    let deep = |levels: usize| {
+        let open = r#"{"url":"http://example.org/e","extension":["#.repeat(levels);
+        with(&format!(r#","extension":[{open}{{"url":"x","valueCode":"y"}}{}]"#, "]}".repeat(levels)))
+    };
+    assert!(Study::parse(deep(40).as_bytes()).is_ok());
+    assert!(refused(&deep(10_000)).problems[0].reason.contains("too deeply"));
+}
+
+proptest! {
+    /// Whatever becomes of a document on its way, the check ends, and takes it as it is or says where it is wrong.
+    #[test]
+    fn a_damaged_document_is_taken_as_it_is_or_refused_for_a_reason(
+        case in prop::sample::select(cases().collect::<Vec<_>>()),
+        at in any::<prop::sample::Index>(),
+        instead in prop::sample::select(vec!["", "\"", "{", "}", "[", "]", ",", "null", "0", "\\", "_", "\u{0}", "é"]),
+        length in 0_usize..4,
+    ) {
+        let mut characters: Vec<char> = case.2.chars().collect();
+        let at = at.index(characters.len());
+        let end = (at + length).min(characters.len());
+        characters.splice(at..end, instead.chars());
+        let document: String = characters.into_iter().collect();
+        match Study::parse(document.as_bytes()) {
+            Ok(study) => prop_assert_eq!(study.json(), document.trim()),
+            Err(refused) => prop_assert!((1..=MOST_PROBLEMS).contains(&refused.problems.len())),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `openapi.yaml` against the answers that the code gives: statuses, headers and bodies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use aws_sdk_dynamodb::error::SdkError;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flate2::read::GzDecoder;
+use imaging_study::auth::TokenError;
+use imaging_study::http::{ApiError, Media};
+use imaging_study::ids::IdError;
+use imaging_study::store::DocumentError;
+use imaging_study::store::StoreError;
+use lambda_http::Body;
+use local::runtime_api::Function;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+#[test]
+fn the_statuses_are_those_of_the_code_and_the_gateways_own() {
+    let mut statuses: BTreeSet<_> =
+        refusals().iter().map(|refusal| refusal.status().as_u16().to_string()).collect();
+    statuses.extend(["200", "304", "429"].map(str::to_owned));
+    let api = crate::yaml::read("openapi.yaml");
+    let path = &api["paths"]["/site/{siteId}/fhir/imaging-study/{id}"];
+    let documented = |method: &str| -> BTreeSet<String> {
+        path[method]["responses"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(documented("get"), statuses);
+    statuses.remove("405");
+    assert_eq!(documented("head"), statuses);
+}
+
+#[test]
+fn every_refusal_is_as_described() {
+    let api = crate::yaml::read("openapi.yaml");
+    for refusal in refusals() {
+        for media in [Media::Json, Media::FhirJson] {
+            let response = refusal.response(media);
+            let headers = response.headers().iter();
+            let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+            let Body::Text(body) = response.body() else { panic!("{refusal:?}") };
+            conforms(&api, response.status().as_u16(), &headers.collect(), body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_event_is_answered_as_described() {
+    let api = crate::yaml::read("openapi.yaml");
+    let mut function = function().await;
+    let expected =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/expected.tsv")).unwrap();
+    for row in expected.lines().skip(1) {
+        let (event, _) = row.split_once('\t').unwrap();
+        let path = format!("{}/events/{event}", env!("CARGO_MANIFEST_DIR"));
+        let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let answer = function.invoke(event).await.expect("an answer, not an error");
+        let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
+        conforms(&api, status, &headers(&answer), &text(&answer));
+    }
+}
+
+#[test]
+fn the_examples_fit_their_schemas() {
+    let api = crate::yaml::read("openapi.yaml");
+    for (name, response) in api["components"]["responses"].as_object().unwrap() {
+        for content in response["content"].as_object().into_iter().flat_map(|content| content.values()) {
+            let referenced =
+                content["examples"].as_object().into_iter().flat_map(|examples| examples.values());
+            let examples =
+                referenced.map(|example| &resolved(&api, example)["value"]).chain(content.get("example"));
+            for example in examples {
+                assert_fits(&api, &content["schema"], example, name);
+            }
+        }
+    }
+}
+
+/// One of each, so that every status, header and message comes up.
+fn refusals() -> Vec<ApiError> {
+    let fault = || Box::new(SdkError::timeout_error("a test"));
+    let mut refusals = vec![
+        ApiError::MethodNotAllowed,
+        ApiError::KeysUnavailable,
+        ApiError::RouteNotFound,
+        ApiError::InvalidId(IdError::SiteId),
+        ApiError::InvalidId(IdError::FhirId),
+        ApiError::ScopeInsufficient,
+        ApiError::PatientNotGranted,
+        ApiError::SiteNotGranted,
+        ApiError::StudyNotFound,
+        ApiError::NotAcceptable,
+        ApiError::CompressionRequired,
+        ApiError::PreconditionFailed,
+        ApiError::Store(StoreError::Throttled(fault())),
+        ApiError::Store(StoreError::Unreachable(fault())),
+        ApiError::Store(StoreError::Timeout),
+        ApiError::Store(StoreError::Refused(fault())),
+        ApiError::Document(DocumentError::TooLarge),
+        ApiError::Panicked,
+    ];
+    refusals.extend(TokenError::ALL.map(ApiError::Token));
+    refusals
+}
+
+/// Fails unless the description of GET has this answer.
+fn conforms(api: &Value, status: u16, headers: &BTreeMap<String, String>, body: &str) {
+    let path = &api["paths"]["/site/{siteId}/fhir/imaging-study/{id}"];
+    let response = resolved(api, &path["get"]["responses"][status.to_string()]);
+    let documented: BTreeMap<String, &Value> = response["headers"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{status} is not described"))
+        .iter()
+        .map(|(name, header)| (name.to_ascii_lowercase(), resolved(api, header)))
+        .collect();
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "content-type") {
+        let header = documented.get(name).unwrap_or_else(|| panic!("{status}: {name} is not described"));
+        assert_fits(api, &header["schema"], &json!(value), name);
+    }
+    for (name, header) in documented {
+        let required = header["required"].as_bool().unwrap_or_default();
+        assert!(!required || headers.contains_key(&name), "{status}: {name} is missing");
+    }
+    match (headers.get("content-type"), response.get("content")) {
+        (Some(media), Some(content)) => {
+            let schema = &content[media]["schema"];
+            assert!(schema.is_object(), "{status}: {media} is not described");
+            assert_fits(api, schema, &serde_json::from_str(body).unwrap(), &status.to_string());
+        }
+        (None, None) => assert_eq!(body, ""),
+        (media, _) => panic!("{status}: {media:?}"),
+    }
+}
+
+fn assert_fits(api: &Value, schema: &Value, value: &Value, what: &str) {
+    let root = json!({ "allOf": [schema], "components": api["components"] });
+    let validator = jsonschema::draft202012::new(&root).unwrap();
+    let faults: Vec<_> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{what}: {faults:#?}");
+}
+
+/// What a `$ref` into the same document points to, or the value itself.
+fn resolved<'a>(api: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => api.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        None => value,
+    }
+}
+
+/// The function, reading from a table that holds the sample studies.
+async fn function() -> Function {
+    let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
+    for path in local::sample_paths() {
+        local::put(&table, &std::fs::read_to_string(path).unwrap()).await;
+    }
+    Function::start(env!("CARGO_BIN_EXE_bootstrap"), &local::environment(&format!("http://{address}"))).await
+}
+
+/// The headers of an answer; REST (v1) events are answered in lists.
+fn headers(answer: &Value) -> BTreeMap<String, String> {
+    let single = answer["headers"].as_object().unwrap().iter();
+    let listed =
+        answer["multiValueHeaders"].as_object().unwrap().iter().map(|(name, values)| (name, &values[0]));
+    single.chain(listed).map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
+/// The body of an answer as text.
+fn text(answer: &Value) -> String {
+    let body = answer["body"].as_str().unwrap_or_default();
+    if answer["isBase64Encoded"] != true {
+        return body.to_owned();
+    }
+    let mut text = String::new();
+    GzDecoder::new(&BASE64_STANDARD.decode(body).unwrap()[..]).read_to_string(&mut text).unwrap();
+    text
+}
