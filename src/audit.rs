@@ -61,16 +61,19 @@ where
     tracing_subscriber::registry().with(lines).with(targets)
 }
 
-/// An error and its sources on one line. What they print, never their `Debug`: an SDK's error carries the raw answer.
-pub fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
+/// An error and its causes, outermost first, on one line; a text that an outer one contains is left out.
+///
+/// Uses `Display`, never `Debug`: the `Debug` form of an SDK error contains the raw response.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in std::iter::successors(Some(error), |&error| error.source()) {
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if !texts.iter().any(|outer| outer.contains(&text)) {
+            texts.push(text);
+        }
     }
-    text
+    texts.join(": ")
 }
 
 /// What is known of a request so far.
@@ -186,4 +189,26 @@ fn gateway_request_id(request: &Request) -> Option<&str> {
 /// To the microsecond.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use thiserror::Error;
+
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn an_error_chain_is_one_line_without_repetitions() {
+        let chain =
+            ["no connection: refused\n  (os error 111)", "refused (os error 111)", "refused", "port 1"];
+        let error = chain.into_iter().rev().fold(None, |source, text| Some(Box::new(Layer { text, source })));
+        assert_eq!(error_chain(&*error.unwrap()), "no connection: refused (os error 111): port 1");
+    }
 }
