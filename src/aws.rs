@@ -1,4 +1,4 @@
-//! How AWS is reached: credentials, region, TLS roots, time-outs and retries, once for all clients.
+//! The configuration of all AWS clients: credentials, region, TLS roots, connections, time-outs and retries.
 
 use std::io;
 use std::path::Path;
@@ -17,32 +17,36 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
 
-/// The roots that sign the certificates of AWS endpoints. Five, where a system has some 150 that would all be parsed
-/// before the first request.
+/// The root certificates of AWS endpoints. Parsing these five takes a fraction of the time that a system's 150 take.
 const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
 
-/// A TCP connection and its TLS handshake take this long at most.
+/// Time limit of a TCP connection with its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(1);
-/// One attempt of a call takes this long at most, so that a second one still fits.
+/// Time limit of one attempt of a call: a second attempt fits into [`OPERATION`].
 const ATTEMPT: Duration = Duration::from_millis(1_500);
-/// A call takes this long at most, with its retries.
+/// Time limit of a call with its retries.
 const OPERATION: Duration = Duration::from_secs(4);
-/// Attempts of one call, the first among them.
+/// Attempts of one call, including the first.
 const ATTEMPTS: u32 = 3;
 
-/// What every AWS client is made from: the credentials and the region that Lambda puts into the environment,
-/// `ca_bundle` (PEM) in place of Amazon's roots if there is one, and bounds that sum to less than the function's own
-/// time-out.
+/// The configuration that every AWS client is made from: the credentials and the region of Lambda's environment, TLS
+/// roots (`ca_bundle`, in PEM, or Amazon's), time-outs that together stay below the function's own, and at most
+/// `max_idle_connections` open connections between requests.
+///
+/// `max_idle_connections` is the number of requests that can run at once. A frozen environment loses its connections
+/// without notice; with more of them idle than requests running, the retries of one call would meet one dead connection
+/// after the other.
 ///
 /// Not the default chain of `aws_config`: profiles, web identities, containers and instance metadata do not exist in
 /// Lambda, and the code for them is a tenth of the binary.
-pub async fn sdk_config(ca_bundle: Option<Vec<u8>>) -> SdkConfig {
+pub async fn sdk_config(ca_bundle: Option<Vec<u8>>, max_idle_connections: usize) -> SdkConfig {
+    let roots = ca_bundle.unwrap_or_else(|| AMAZON_TRUST_SERVICES.to_vec());
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(EnvironmentVariableRegionProvider::new().region().await)
         .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
-        .http_client(https_client(ca_bundle.unwrap_or_else(|| AMAZON_TRUST_SERVICES.to_vec())))
-        // For bodies that are streamed; an answer of DynamoDB is bounded by the attempt's time.
+        .http_client(https_client(roots, max_idle_connections))
+        // Meant for streamed bodies; the attempt's time limit covers an answer of DynamoDB.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
@@ -59,7 +63,7 @@ pub async fn sdk_config(ca_bundle: Option<Vec<u8>>) -> SdkConfig {
         .build()
 }
 
-/// Reads the roots of a private endpoint out of a PEM file.
+/// Reads a PEM file of root certificates.
 pub fn ca_bundle(path: &Path) -> Result<Vec<u8>, CaBundleError> {
     let pem = std::fs::read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
@@ -69,30 +73,31 @@ pub fn ca_bundle(path: &Path) -> Result<Vec<u8>, CaBundleError> {
     }
 }
 
-/// Why the file that `AWS_CA_BUNDLE` names is of no use.
+/// Why the file that `AWS_CA_BUNDLE` names cannot be used.
 #[derive(Debug, Error)]
 pub enum CaBundleError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("AWS_CA_BUNDLE: the file cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It holds something else.
-    #[error("AWS_CA_BUNDLE: takes the path of a file with certificates in PEM form")]
+    /// The file does not contain PEM certificates, or a damaged one.
+    #[error("AWS_CA_BUNDLE: must be the path of a file of PEM certificates")]
     NotPem,
 }
 
-fn https_client(roots: Vec<u8>) -> SharedHttpClient {
+fn https_client(roots: Vec<u8>, max_idle_connections: usize) -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
+        .pool_max_idle_per_host(max_idle_connections)
         .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls_context(TrustStore::empty().with_pem_certificate(roots)))
         .build_https()
 }
 
-/// TLS that trusts these roots.
+/// A TLS configuration that trusts `roots`.
 #[must_use]
 #[expect(
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "a TlsContext is refused for server names only, and none is given"
+    reason = "building a TlsContext fails for invalid server names only, and none is set"
 )]
 pub fn tls_context(roots: TrustStore) -> TlsContext {
     TlsContext::builder().with_trust_store(roots).build().expect("no server names")
