@@ -1,5 +1,6 @@
 //! The environment, read once at start. What is doubtful stops the start, with the variable's name and what it takes.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ const SMART_SCOPES: &str = "SMART_SCOPES";
 const CONSISTENT_READ: &str = "CONSISTENT_READ";
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
 
 /// Everything that the service is told from outside.
 #[derive(Clone, Debug)]
@@ -35,6 +37,9 @@ pub struct Config {
     pub dynamodb_endpoint: Option<String>,
     /// `AWS_CA_BUNDLE`: a PEM file of the roots to trust in place of Amazon's.
     pub ca_bundle: Option<PathBuf>,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests this environment serves at once. Lambda sets it on Managed
+    /// Instances only; everywhere else it is 1.
+    pub max_concurrency: NonZeroU16,
 }
 
 /// A variable of this process's environment. Bytes that are not UTF-8 become U+FFFD, which no variable accepts.
@@ -73,6 +78,7 @@ impl Config {
             auth: settings(&env)?,
             dynamodb_endpoint: dynamodb_endpoint(&env)?,
             ca_bundle: text(&env, CA_BUNDLE)?.map(PathBuf::from),
+            max_concurrency: max_concurrency(&env)?,
         })
     }
 }
@@ -244,6 +250,15 @@ fn flag(env: Environment<'_>, variable: &'static str) -> Result<bool, Error> {
     }
 }
 
+fn max_concurrency(env: Environment<'_>) -> Result<NonZeroU16, Error> {
+    match text(env, MAX_CONCURRENCY)? {
+        None => Ok(NonZeroU16::MIN),
+        Some(number) => {
+            number.parse().map_err(|_| Error::takes(MAX_CONCURRENCY, "a whole number from 1 to 65535"))
+        }
+    }
+}
+
 fn dynamodb_endpoint(env: Environment<'_>) -> Result<Option<String>, Error> {
     let endpoint = text(env, DYNAMODB_ENDPOINT)?;
     let is_url = |endpoint: &String| {
@@ -340,6 +355,7 @@ mod tests {
             &[(CONSISTENT_READ, "true")],
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
             &[(CA_BUNDLE, "/etc/roots.pem")],
+            &[(MAX_CONCURRENCY, "64")],
         ] {
             assert!(config(changes).is_ok(), "{changes:?}: {:?}", config(changes).err());
         }
@@ -437,6 +453,7 @@ mod tests {
             (SMART_SCOPES, &["Required", "true", "none"]),
             (CONSISTENT_READ, &["1", "True", "yes"]),
             (DYNAMODB_ENDPOINT, &["localhost:8000", "ftp://a", "a b"]),
+            (MAX_CONCURRENCY, &["0", "-1", "1.5", "many", "65536"]),
         ] {
             for value in values {
                 let message = message(&[(variable, value)]);

@@ -1,18 +1,20 @@
 //! The Lambda function: log, configuration, clients, run.
 
 use std::convert::Infallible;
+use std::num::NonZeroU16;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use imaging_study::config::{Config, process_env};
 use imaging_study::http::event::Event;
 use imaging_study::{Service, audit};
 use lambda_http::lambda_runtime::{self, tower::ServiceExt as _};
 use lambda_http::{Adapter, Error, Request, service_fn};
+use tokio::runtime::{Builder, Runtime};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     audit::init(process_env("AWS_LAMBDA_LOG_LEVEL").as_deref());
-    match run().await {
+    match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(cause = %error, "the function stops");
@@ -21,9 +23,29 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Error> {
-    let service = Service::from_config(Config::from_env(process_env)?).await?;
+fn start() -> Result<(), Error> {
+    let config = Config::from_env(process_env)?;
+    runtime(config.max_concurrency)?.block_on(run(config))
+}
+
+/// One thread where Lambda sends one request at a time: more would only lengthen the cold start. A thread per vCPU on
+/// Managed Instances.
+fn runtime(max_concurrency: NonZeroU16) -> std::io::Result<Runtime> {
+    let mut builder = if max_concurrency == NonZeroU16::MIN {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    builder.enable_all().build()
+}
+
+/// Serves as many requests at once as `AWS_LAMBDA_MAX_CONCURRENCY` says, which `lambda_runtime` reads itself.
+async fn run(config: Config) -> Result<(), Error> {
+    let service = Arc::new(Service::from_config(config).await?);
     service.warm_up().await;
-    let handler = service_fn(|request: Request| async { Ok::<_, Infallible>(service.handle(request).await) });
-    lambda_runtime::run(Adapter::from(handler).map_request(Event::into_request)).await
+    let handler = service_fn(move |request: Request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.handle(request).await) }
+    });
+    lambda_runtime::run_concurrent(Adapter::from(handler).map_request(Event::into_request)).await
 }

@@ -181,7 +181,7 @@ async fn of_two_authorization_headers_in_a_rest_event_none_is_believed() {
 
 #[tokio::test]
 async fn a_path_that_is_no_uri_is_answered_400() {
-    let mut function = function().await;
+    let function = function().await;
     for mut odd in [event("found.json"), event("found-rest-v1.json")] {
         odd["pathParameters"]["id"] = json!("pan oramic ä\u{7f}<>");
         for name in ["rawPath", "path"] {

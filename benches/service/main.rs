@@ -12,7 +12,6 @@
 
 mod documents;
 mod issuer;
-mod process;
 mod report;
 
 use std::collections::HashMap;
@@ -34,9 +33,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use documents::Document;
+use local::process::Accounts;
 use local::runtime_api::Function;
 use local::tls::Authority;
-use process::Accounts;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 

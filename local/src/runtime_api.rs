@@ -1,25 +1,30 @@
-//! A Runtime API for the real `bootstrap`: it hands out events, takes the answers, and keeps what the function logs.
+//! A Runtime API for the real `bootstrap`: it hands out events to as many pollers as ask, takes the answers, and keeps
+//! what the function logs.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-/// An answer or a log line that does not come within this time does not come.
+/// An answer or a log line that does not arrive within this time counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// All request ids start with this; the first of a function is `8476a536-e9f4-11e8-9739-2dfe598c3fcd`.
+const REQUEST_ID_PREFIX: &str = "8476a536-e9f4-11e8-9739-";
+const FIRST_REQUEST_NUMBER: u64 = 0x2dfe_598c_3fcd;
 
 /// A running function.
 pub struct Function {
@@ -27,26 +32,49 @@ pub struct Function {
     pub process: Child,
     /// When it was started.
     pub started: Instant,
-    events: mpsc::Sender<String>,
+    /// The Runtime API that it polls.
+    pub api: RuntimeApi,
     polls: mpsc::UnboundedReceiver<Instant>,
-    answers: mpsc::Receiver<Sent>,
     lines: mpsc::UnboundedReceiver<String>,
     /// The Runtime API and the reader of the log, which end with this.
     _tasks: JoinSet<()>,
 }
 
 /// What the function sent for an event.
+#[derive(Debug)]
 pub struct Sent {
-    /// When the last byte of it had come.
+    /// The id of the invocation.
+    pub request_id: String,
+    /// When a poller received the event.
+    pub handed_out: Instant,
+    /// When the last byte of the answer arrived.
     pub at: Instant,
     /// The response, or the error.
     pub payload: Result<Bytes, Bytes>,
 }
 
-struct RuntimeApi {
-    events: Mutex<mpsc::Receiver<String>>,
+/// The Runtime API of one function. Clones share it.
+#[derive(Clone)]
+pub struct RuntimeApi(Arc<Shared>);
+
+struct Shared {
+    queue: mpsc::UnboundedSender<Invocation>,
+    next: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     polls: mpsc::UnboundedSender<Instant>,
-    answers: mpsc::Sender<Sent>,
+    requests: AtomicU64,
+    unsolicited: AtomicU64,
+    /// The invocations that a poller has received and not answered, by request id.
+    pending: Mutex<HashMap<String, Pending>>,
+}
+
+struct Invocation {
+    event: String,
+    answer: oneshot::Sender<Sent>,
+}
+
+struct Pending {
+    handed_out: Instant,
+    answer: oneshot::Sender<Sent>,
 }
 
 impl Function {
@@ -54,16 +82,14 @@ impl Function {
     pub async fn start(binary: impl AsRef<OsStr>, environment: &HashMap<String, String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
-        let (events, next) = mpsc::channel(1);
         let (polled, polls) = mpsc::unbounded_channel();
-        let (taken, answers) = mpsc::channel(1);
-        let api = Arc::new(RuntimeApi { events: Mutex::new(next), polls: polled, answers: taken });
+        let api = RuntimeApi::new(polled);
         let routes = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next_event))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .layer(DefaultBodyLimit::disable())
-            .with_state(api);
+            .with_state(api.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, routes).await.expect("serving ends with the tasks") });
 
@@ -94,7 +120,7 @@ impl Function {
                 }
             }
         });
-        Self { process, started, events, polls, answers, lines, _tasks: tasks }
+        Self { process, started, api, polls, lines, _tasks: tasks }
     }
 
     /// When the function asked for an event, once for each time it did.
@@ -103,15 +129,13 @@ impl Function {
         poll.expect("the function asks in time").expect("the Runtime API runs")
     }
 
-    /// Hands the function an event, and takes what it sends for it.
-    pub async fn exchange(&mut self, event: String) -> Sent {
-        self.events.send(event).await.expect("the Runtime API runs");
-        let sent = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
-        sent.expect("the function answers in time").expect("the Runtime API runs")
+    /// As [`RuntimeApi::exchange`].
+    pub async fn exchange(&self, event: String) -> Sent {
+        self.api.exchange(event).await
     }
 
     /// Hands the function an event: the response that it gives, or the error that it reports.
-    pub async fn invoke(&mut self, event: Value) -> Result<Value, Value> {
+    pub async fn invoke(&self, event: Value) -> Result<Value, Value> {
         let json = |bytes: Bytes| serde_json::from_slice(&bytes).expect("the function sends JSON");
         self.exchange(event.to_string()).await.payload.map(json).map_err(json)
     }
@@ -133,12 +157,51 @@ impl Function {
     }
 }
 
-async fn next_event(State(api): State<Arc<RuntimeApi>>) -> (HeaderMap, String) {
+impl RuntimeApi {
+    fn new(polls: mpsc::UnboundedSender<Instant>) -> Self {
+        let (queue, next) = mpsc::unbounded_channel();
+        Self(Arc::new(Shared {
+            queue,
+            next: next.into(),
+            polls,
+            requests: AtomicU64::new(FIRST_REQUEST_NUMBER),
+            unsolicited: AtomicU64::default(),
+            pending: Mutex::default(),
+        }))
+    }
+
+    /// Hands an event to the next poller, and takes what the function sends for it.
+    pub async fn exchange(&self, event: String) -> Sent {
+        let (answer, sent) = oneshot::channel();
+        assert!(
+            self.0.queue.send(Invocation { event, answer }).is_ok(),
+            "the queue lives as long as its API"
+        );
+        let sent = tokio::time::timeout(PATIENCE, sent).await;
+        sent.expect("the function answers in time").expect("an invocation ends with an answer")
+    }
+
+    /// Answers to invocations that were not handed out, or had been answered before.
+    #[must_use]
+    pub fn unsolicited(&self) -> u64 {
+        self.0.unsolicited.load(Ordering::Relaxed)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashMap<String, Pending>> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn next_event(State(api): State<RuntimeApi>) -> (HeaderMap, String) {
     // Nobody may want to know.
-    let _ = api.polls.send(Instant::now());
-    let Some(event) = api.events.lock().await.recv().await else { std::future::pending().await };
+    let _ = api.0.polls.send(Instant::now());
+    let invocation = api.0.next.lock().await.recv().await;
+    let Invocation { event, answer } = invocation.expect("the API holds a sender");
+    let number = api.0.requests.fetch_add(1, Ordering::Relaxed);
+    let request_id = format!("{REQUEST_ID_PREFIX}{number:012x}");
     let headers = [
-        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        ("lambda-runtime-aws-request-id", request_id.as_str()),
+        ("lambda-runtime-invocation-id", request_id.as_str()),
         ("lambda-runtime-deadline-ms", "9999999999999"),
         (
             "lambda-runtime-invoked-function-arn",
@@ -149,22 +212,41 @@ async fn next_event(State(api): State<Arc<RuntimeApi>>) -> (HeaderMap, String) {
             "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
         ),
     ];
-    let headers = headers
-        .into_iter()
-        .map(|(name, value)| (name.parse().expect("a header name"), HeaderValue::from_static(value)));
-    (headers.collect(), event)
+    let headers = headers.into_iter().map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
+    });
+    let headers = headers.collect();
+    api.pending().insert(request_id, Pending { handed_out: Instant::now(), answer });
+    (headers, event)
 }
 
-async fn response(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
-    taken(&api, Ok(body)).await
+async fn response(
+    State(api): State<RuntimeApi>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    take(&api, id, &headers, Ok(body))
 }
 
-async fn error(State(api): State<Arc<RuntimeApi>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
-    taken(&api, Err(body)).await
+async fn error(
+    State(api): State<RuntimeApi>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    take(&api, id, &headers, Err(body))
 }
 
-async fn taken(api: &RuntimeApi, payload: Result<Bytes, Bytes>) -> StatusCode {
-    let sent = Sent { at: Instant::now(), payload };
-    api.answers.send(sent).await.expect("somebody waits for the answer");
+/// Takes an answer if it is for an invocation that waits for one, and repeats the id of that invocation.
+fn take(api: &RuntimeApi, id: String, headers: &HeaderMap, payload: Result<Bytes, Bytes>) -> StatusCode {
+    let echoed = headers.get("lambda-runtime-invocation-id");
+    let pending = if echoed.is_some_and(|echoed| *echoed == id) { api.pending().remove(&id) } else { None };
+    let Some(Pending { handed_out, answer }) = pending else {
+        api.0.unsolicited.fetch_add(1, Ordering::Relaxed);
+        return StatusCode::GONE;
+    };
+    // Whoever asked may have stopped waiting.
+    let _ = answer.send(Sent { request_id: id, handed_out, at: Instant::now(), payload });
     StatusCode::ACCEPTED
 }

@@ -49,7 +49,7 @@ fn every_refusal_is_as_described() {
 #[tokio::test]
 async fn every_event_is_answered_as_described() {
     let api = crate::yaml::read("openapi.yaml");
-    let mut function = function().await;
+    let function = function().await;
     let expected =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/expected.tsv")).unwrap();
     for row in expected.lines().skip(1) {

@@ -1,17 +1,18 @@
-//! What the operating system counts of a process: CPU time and memory.
+//! What the operating system counts of a process: CPU time, memory, threads and open files.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Outcome;
+/// What can go wrong here stops a benchmark.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// How often a process is looked at until it rests.
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// The accounts of one process, in `/proc`.
-pub(crate) struct Accounts {
+pub struct Accounts {
     folder: PathBuf,
     /// CPU time by thread: a thread that has ended takes its account with it.
     threads: HashMap<OsString, Duration>,
@@ -19,13 +20,14 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     /// Those of the process with this id.
-    pub(crate) fn of(id: u32) -> Self {
+    #[must_use]
+    pub fn of(id: u32) -> Self {
         Self { folder: format!("/proc/{id}").into(), threads: HashMap::new() }
     }
 
     /// User and system time since the start, in nanoseconds of resolution, read as soon as the process rests: the
     /// scheduler does not count the time slice that is still running.
-    pub(crate) async fn cpu_at_rest(&mut self) -> Outcome<Duration> {
+    pub async fn cpu_at_rest(&mut self) -> Outcome<Duration> {
         let mut before = None;
         loop {
             tokio::time::sleep(GLANCE).await;
@@ -57,10 +59,37 @@ impl Accounts {
         Ok(all_sleep)
     }
 
+    /// User and system time since the start. Of a process that is busy, it lacks the time slices that are still running.
+    pub fn cpu(&mut self) -> Outcome<Duration> {
+        self.read_threads()?;
+        Ok(self.threads.values().sum())
+    }
+
     /// The most memory that the process has had resident, in KiB.
-    pub(crate) fn peak_kib(&self) -> Outcome<u32> {
+    pub fn peak_kib(&self) -> Outcome<u32> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that is resident now, in KiB.
+    pub fn resident_kib(&self) -> Outcome<u32> {
+        self.status("VmRSS:")
+    }
+
+    /// The threads that run now.
+    pub fn threads(&self) -> Outcome<u32> {
+        self.status("Threads:")
+    }
+
+    /// The files and sockets that are open now.
+    pub fn open_files(&self) -> Outcome<usize> {
+        Ok(std::fs::read_dir(self.folder.join("fd"))?.count())
+    }
+
+    /// A number in `status` (`proc_pid_status(5)`).
+    fn status(&self, name: &str) -> Outcome<u32> {
         let status = std::fs::read_to_string(self.folder.join("status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-        Ok(peak.trim().trim_end_matches(" kB").parse()?)
+        let value =
+            status.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
+        Ok(value.trim().trim_end_matches(" kB").parse()?)
     }
 }
