@@ -33,7 +33,7 @@ impl Service {
     /// Makes the clients that `config` asks for.
     pub async fn from_config(config: Config) -> Result<Self, StartError> {
         let roots = config.ca_bundle.as_deref().map(aws::ca_bundle).transpose()?;
-        let aws = aws::sdk_config(roots, 1).await;
+        let aws = aws::sdk_config(roots, config.max_concurrency.get().into()).await;
         let verifier = Verifier::new(config.auth, &aws)?;
         let endpoint = config.dynamodb_endpoint.as_deref();
         let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
