@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::auth::Principal;
-use crate::http::body_len;
+use crate::http::{Route, body_len};
 use crate::ids::StudyRef;
 use crate::store::StorageFormat;
 
@@ -83,6 +83,7 @@ pub struct Audit {
     started: Instant,
     issuer: Option<String>,
     subject: Option<String>,
+    route: Option<&'static str>,
     study_ref: Option<StudyRef>,
     format: Option<StorageFormat>,
     read_units: Option<f64>,
@@ -99,6 +100,7 @@ impl Audit {
             started: Instant::now(),
             issuer: None,
             subject: None,
+            route: None,
             study_ref: None,
             format: None,
             read_units: None,
@@ -116,6 +118,11 @@ impl Audit {
     pub fn principal(&mut self, principal: &Principal) {
         self.issuer = principal.issuer().map(str::to_owned);
         self.subject = principal.subject().map(str::to_owned);
+    }
+
+    /// Notes the route.
+    pub fn route(&mut self, route: Route) {
+        self.route = route.name();
     }
 
     /// Notes what is asked for.
@@ -150,6 +157,7 @@ impl Audit {
                     traceId = lambda.and_then(|context| context.xray_trace_id.as_deref()),
                     issuer = self.issuer.as_deref(),
                     subject = self.subject.as_deref(),
+                    route = self.route,
                     site,
                     study,
                     method = request.method().as_str(),

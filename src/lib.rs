@@ -1,5 +1,5 @@
 //! Serves FHIR R4 `ImagingStudy` resources from DynamoDB: one AWS Lambda function behind API Gateway that answers
-//! `GET /site/{siteId}/fhir/imaging-study/{id}`.
+//! `GET /site/{siteId}/fhir/imaging-study/{id}`, the same study at `…/fhir/ImagingStudy/{id}`, and `…/fhir/metadata`.
 //!
 //! [`Service`] walks a request through these modules, each of which yields the next one's input or an error:
 //!

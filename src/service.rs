@@ -13,13 +13,14 @@ use crate::audit::{self, Audit, error_chain};
 use crate::auth::{BrokenCryptography, Verifier};
 use crate::aws;
 use crate::config::Config;
-use crate::http::{self, Answer, ApiError, Media, ResponseOptions};
+use crate::http::{self, Answer, ApiError, Capabilities, Media, RequestPath, ResponseOptions, Route};
 use crate::store::Store;
 
 /// The service: what a request needs, made once.
 pub struct Service {
     verifier: Verifier,
     store: Store,
+    capabilities: Capabilities,
     cold: AtomicBool,
 }
 
@@ -27,7 +28,8 @@ impl Service {
     /// A service that accepts what `verifier` accepts and reads from `store`.
     #[must_use]
     pub fn new(verifier: Verifier, store: Store) -> Self {
-        Self { verifier, store, cold: AtomicBool::new(true) }
+        let capabilities = Capabilities::new(verifier.issuer());
+        Self { verifier, store, capabilities, cold: AtomicBool::new(true) }
     }
 
     /// Makes the clients that `config` asks for.
@@ -55,13 +57,16 @@ impl Service {
     /// Answers a request. Whatever happens, there is an answer and one line in the log.
     pub async fn handle(&self, request: Request) -> Answer {
         let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
-        let outcome = AssertUnwindSafe(self.study(&request, &mut audit)).catch_unwind().await;
+        let path = RequestPath::of(&request);
+        audit.route(path.route);
+        let outcome = AssertUnwindSafe(self.respond(&request, &path, &mut audit)).catch_unwind().await;
         let outcome = outcome.unwrap_or(Err(ApiError::Panicked));
         let (mut response, reason, cause) = match outcome {
             Ok(response) if response.status() == StatusCode::NOT_MODIFIED => (response, "not_modified", None),
             Ok(response) => (response, "ok", None),
             Err(refusal) => {
-                let media = Media::wanted(&request).unwrap_or_default();
+                let default = path.route.default_media();
+                let media = Media::wanted(&request, default).unwrap_or(default);
                 (refusal.response(media), refusal.code(), refusal.cause())
             }
         };
@@ -75,19 +80,36 @@ impl Service {
         Answer(response)
     }
 
-    async fn study(&self, request: &Request, audit: &mut Audit) -> Result<Response<Body>, ApiError> {
+    async fn respond(
+        &self,
+        request: &Request,
+        path: &RequestPath<'_>,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, ApiError> {
         if !http::is_read(request.method()) {
             return Err(ApiError::MethodNotAllowed);
         }
+        match path.route {
+            Route::Metadata => self.capabilities.response(request, path),
+            _ => self.study(request, path, audit).await,
+        }
+    }
+
+    async fn study(
+        &self,
+        request: &Request,
+        path: &RequestPath<'_>,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, ApiError> {
         let since = Instant::now();
         let principal = self.verifier.authenticate(request.headers()).await;
         audit.auth_done(since);
         let principal = principal?;
         audit.principal(&principal);
-        let study_ref = http::study_ref(request)?;
+        let study_ref = path.study_ref()?;
         audit.study_ref(&study_ref);
         let patients = principal.authorize(&study_ref.site)?;
-        let options = ResponseOptions::of(request)?;
+        let options = ResponseOptions::of(request, path.route.default_media())?;
 
         let since = Instant::now();
         let read = self.store.study(&study_ref).await;

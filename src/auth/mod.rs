@@ -72,6 +72,11 @@ impl Verifier {
         Ok(Self { settings, keys, clock })
     }
 
+    /// The issuer of the tokens that are accepted; `None` if any is.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.settings.issuer.as_deref()
+    }
+
     /// Fetches the keys unless they are at hand, so that the first request need not wait for them.
     pub async fn load_keys(&self) -> Result<(), KeysUnavailable> {
         self.keys.current().await.map(|_| ())

@@ -26,6 +26,8 @@ pub enum ApiError {
     KeysUnavailable,
     /// The path is not one that this service answers.
     RouteNotFound,
+    /// The path names a FHIR resource or interaction other than reading an ImagingStudy.
+    InteractionNotSupported,
     /// The path's `siteId` or `id` is malformed.
     InvalidId(IdError),
     /// The token's SMART scopes do not grant this read.
@@ -59,7 +61,10 @@ impl ApiError {
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::ScopeInsufficient | Self::PatientNotGranted => StatusCode::FORBIDDEN,
             // RFC 9110 §15.5.4 lets a server hide that it forbids.
-            Self::RouteNotFound | Self::SiteNotGranted | Self::StudyNotFound => StatusCode::NOT_FOUND,
+            Self::RouteNotFound
+            | Self::InteractionNotSupported
+            | Self::SiteNotGranted
+            | Self::StudyNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable | Self::CompressionRequired => StatusCode::NOT_ACCEPTABLE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -81,6 +86,7 @@ impl ApiError {
             Self::Token(reason) => reason.code(),
             Self::KeysUnavailable => "keys_unavailable",
             Self::RouteNotFound => "route_unknown",
+            Self::InteractionNotSupported => "interaction_not_supported",
             Self::InvalidId(IdError::SiteId) => "site_id_malformed",
             Self::InvalidId(IdError::FhirId) => "study_id_malformed",
             Self::ScopeInsufficient => "scope_insufficient",
@@ -151,6 +157,7 @@ impl ApiError {
             Self::Token(_) => "Unauthorized",
             Self::ScopeInsufficient | Self::PatientNotGranted => "The token's scopes do not grant this read",
             Self::RouteNotFound | Self::SiteNotGranted | Self::StudyNotFound => "Not Found",
+            Self::InteractionNotSupported => "Only ImagingStudy/{id} and metadata are supported",
             Self::MethodNotAllowed => "Method not allowed",
             Self::NotAcceptable => "Only application/json and application/fhir+json can be sent",
             Self::CompressionRequired => {
@@ -174,7 +181,10 @@ impl ApiError {
             StatusCode::BAD_REQUEST => "value",
             StatusCode::UNAUTHORIZED => "login",
             StatusCode::FORBIDDEN => "forbidden",
-            StatusCode::NOT_FOUND => "not-found",
+            StatusCode::NOT_FOUND => match self {
+                Self::InteractionNotSupported => "not-supported",
+                _ => "not-found",
+            },
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE => "not-supported",
             StatusCode::PRECONDITION_FAILED => "conflict",
             StatusCode::SERVICE_UNAVAILABLE => match self {

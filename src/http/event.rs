@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use lambda_http::http::HeaderMap;
 use lambda_http::http::header::HOST;
+use lambda_http::http::{HeaderMap, HeaderName};
 use lambda_http::lambda_runtime::LambdaEvent;
 use lambda_http::request::LambdaRequest;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -45,6 +45,9 @@ impl<'de> Deserialize<'de> for Event {
     }
 }
 
+/// Where the host that the client named is kept: `lambda_http` panics on some values of `Host`.
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
 /// What may not stand in a path or query as it is (RFC 3986 §3.3, §3.4); `%` stays, since it may be an escape already.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -66,19 +69,27 @@ fn sanitized(mut request: LambdaRequest) -> LambdaRequest {
         LambdaRequest::ApiGatewayV1(request) => {
             encode(&mut request.path, NOT_IN_PATH);
             request.request_context.domain_name = None;
-            request.multi_value_headers.remove(HOST);
-            request.headers.remove(HOST);
+            move_host(&mut request.headers);
+            move_host(&mut request.multi_value_headers);
             keep_repeated(&mut request.headers, &request.multi_value_headers);
         }
         LambdaRequest::ApiGatewayV2(request) => {
             encode(&mut request.raw_path, NOT_IN_PATH);
             encode(&mut request.raw_query_string, NOT_IN_QUERY);
             request.request_context.domain_name = None;
-            request.headers.remove(HOST);
+            move_host(&mut request.headers);
         }
         _ => {}
     }
     request
+}
+
+/// Replaces an `X-Forwarded-Host` that the client may have sent.
+fn move_host(headers: &mut HeaderMap) {
+    headers.remove(X_FORWARDED_HOST);
+    if let Some(host) = headers.remove(HOST) {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
 }
 
 /// The single-valued headers would replace the multi-valued ones that they repeat.
@@ -94,6 +105,12 @@ fn encode(text: &mut Option<String>, set: &'static AsciiSet) {
     {
         *text = utf8_percent_encode(text, set).to_string();
     }
+}
+
+/// The request of an event, as the handler gets it.
+#[cfg(test)]
+pub(super) fn request(json: &str) -> lambda_http::Request {
+    serde_json::from_str::<Event>(json).expect("an event").0.into()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Content negotiation: `Accept`, `_format` and `Accept-Encoding` (RFC 9110 §12.5, FHIR R4 http.html#mime-type).
 
+use std::cmp::Ordering;
+
 use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING};
 use lambda_http::http::{HeaderMap, HeaderName};
 use lambda_http::{Request, RequestExt};
@@ -15,13 +17,13 @@ pub enum Media {
 }
 
 impl Media {
-    /// The media type that the client prefers of those that exist; `None` if it accepts neither.
-    /// `_format` overrides `Accept`; without either it is `application/json`.
+    /// The media type that the client prefers; `None` if it accepts neither. `_format` overrides `Accept`. `default` is for
+    /// clients that send neither or accept both equally without naming one.
     #[must_use]
-    pub fn wanted(request: &Request) -> Option<Self> {
+    pub fn wanted(request: &Request, default: Self) -> Option<Self> {
         match request.query_string_parameters_ref().and_then(|query| query.first("_format")) {
             Some(format) => Self::of_format(format),
-            None => Self::of_accept(request.headers()),
+            None => Self::of_accept(request.headers(), default),
         }
     }
 
@@ -45,9 +47,9 @@ impl Media {
         .filter(|_| is_r4(parameters))
     }
 
-    fn of_accept(headers: &HeaderMap) -> Option<Self> {
+    fn of_accept(headers: &HeaderMap, default: Self) -> Option<Self> {
         if !headers.contains_key(ACCEPT) {
-            return Some(Self::Json);
+            return Some(default);
         }
         let quality = |media: Self| {
             // The most specific range that matches decides (RFC 9110 §12.5.1).
@@ -55,9 +57,10 @@ impl Media {
                 .filter_map(|range| {
                     let (name, parameters) = split_parameters(range);
                     let specific = match name.to_ascii_lowercase().as_str() {
+                        _ if !is_r4(parameters) => return None,
                         "*/*" => 0,
                         "application/*" => 1,
-                        name if name == media.name() && is_r4(parameters) => 2,
+                        name if name == media.name() => 2,
                         _ => return None,
                     };
                     Some((specific, quality(parameters)))
@@ -67,13 +70,13 @@ impl Media {
         };
         let (json_specific, json) = quality(Self::Json);
         let (fhir_specific, fhir) = quality(Self::FhirJson);
-        // At the same quality the more explicit wish wins, and FHIR's own name where both are explicit.
-        let prefers_fhir = (fhir, fhir_specific) > (json, json_specific)
-            || (fhir, fhir_specific) == (json, json_specific) && fhir_specific == 2;
-        match (json, fhir) {
-            (0, 0) => None,
-            _ if prefers_fhir => Some(Self::FhirJson),
-            _ => Some(Self::Json),
+        // At the same quality the more specific range wins, and FHIR's own name if the client names both.
+        match (fhir, fhir_specific).cmp(&(json, json_specific)) {
+            _ if (json, fhir) == (0, 0) => None,
+            Ordering::Greater => Some(Self::FhirJson),
+            Ordering::Less => Some(Self::Json),
+            Ordering::Equal if fhir_specific == 2 => Some(Self::FhirJson),
+            Ordering::Equal => Some(default),
         }
     }
 }
@@ -165,13 +168,13 @@ mod tests {
         for line in lines {
             request = request.header(ACCEPT, *line);
         }
-        Media::wanted(&request.body(Body::Empty).unwrap())
+        Media::wanted(&request.body(Body::Empty).unwrap(), Media::Json)
     }
 
     fn formatted(format: &str, accept: &str) -> Option<Media> {
         let request = http::Request::get("/").header(ACCEPT, accept).body(Body::Empty).unwrap();
         let query = HashMap::from([("_format".to_owned(), vec![format.to_owned()])]);
-        Media::wanted(&request.with_query_string_parameters(query))
+        Media::wanted(&request.with_query_string_parameters(query), Media::Json)
     }
 
     fn coding(line: &str) -> (bool, bool) {

@@ -40,17 +40,17 @@ impl IntoResponse for Answer {
 /// How a client wants the document: what its headers and query say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseOptions {
-    media: Media,
-    coding: Coding,
-    subset: Subset,
-    pretty: bool,
+    pub(super) media: Media,
+    pub(super) coding: Coding,
+    pub(super) subset: Subset,
+    pub(super) pretty: bool,
 }
 
 impl ResponseOptions {
-    /// Reads the wish out of a request; [`ApiError::NotAcceptable`] if it wants no JSON.
-    pub fn of(request: &Request) -> Result<Self, ApiError> {
+    /// Reads the options of a request; [`ApiError::NotAcceptable`] if it accepts no JSON. `default` is the route's media type.
+    pub fn of(request: &Request, default: Media) -> Result<Self, ApiError> {
         let query = |name| request.query_string_parameters_ref().and_then(|query| query.first(name));
-        let media = Media::wanted(request).ok_or(ApiError::NotAcceptable)?;
+        let media = Media::wanted(request, default).ok_or(ApiError::NotAcceptable)?;
         Ok(Self {
             media,
             coding: Coding::of(request.headers()),
@@ -124,7 +124,7 @@ pub(crate) fn body_len(body: &Body) -> usize {
 }
 
 /// The body in the representation that the client wants, if one exists that fits an answer.
-fn represented(json: Json, wish: &ResponseOptions) -> Result<Body, ApiError> {
+pub(super) fn represented(json: Json, wish: &ResponseOptions) -> Result<Body, ApiError> {
     let text = match json {
         Json::Gzip(gzip) if !wish.changes_the_text() => {
             if wish.coding.gzip {

@@ -1,37 +1,162 @@
-//! The study that a request names: `/site/{siteId}/fhir/imaging-study/{id}`.
+//! Routes: what a request's path asks for.
 
 use std::borrow::Cow;
 
+use lambda_http::http::header::HOST;
+use lambda_http::http::{HeaderMap, HeaderValue};
+use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
-use crate::ids::{FhirId, SiteId, StudyRef};
+use super::event::X_FORWARDED_HOST;
+use super::negotiation::Media;
+use crate::ids::{FhirId, IdError, SiteId, StudyRef};
 
-/// Reads the event's path parameters, or its raw path where it has none (function URLs, local servers). The gateway
-/// delivers parameters decoded; the raw path is percent-decoded here, once.
-pub(crate) fn study_ref(request: &Request) -> Result<StudyRef, ApiError> {
-    if let Some(parameters) = request.path_parameters_ref()
-        && let (Some(site), Some(study)) = (parameters.first("siteId"), parameters.first("id"))
-    {
-        return parse(site, study);
-    }
-    let raw = match request.raw_http_path() {
-        "" => request.uri().path(),
-        path => path,
-    };
-    let mut segments = raw.trim_start_matches('/').split('/');
-    let named = [(); 5].map(|()| segments.next());
-    let ([Some("site"), Some(site), Some("fhir"), Some("imaging-study"), Some(study)], None) =
-        (named, segments.next())
-    else {
-        return Err(ApiError::RouteNotFound);
-    };
-    parse(&decode(site), &decode(study))
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/site/{siteId}/fhir/imaging-study/{id}`: a study, as the published contract has it.
+    Study,
+    /// `/site/{siteId}/fhir/ImagingStudy/{id}`: the same study by FHIR's own URL (FHIR R4 http.html#read).
+    FhirStudy,
+    /// `/site/{siteId}/fhir/metadata`: the `CapabilityStatement` (FHIR R4 http.html#capabilities).
+    Metadata,
+    /// Any other resource or interaction of `/site/{siteId}/fhir`.
+    UnsupportedFhir,
+    /// Any other path.
+    Unknown,
 }
 
-fn parse(site: &str, study: &str) -> Result<StudyRef, ApiError> {
-    Ok(StudyRef { site: SiteId::parse(site)?, study: FhirId::parse(study)? })
+impl Route {
+    /// The route's last literal segment, for the audit line. `None` if the service has no such route.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Study => Some("imaging-study"),
+            Self::FhirStudy => Some("ImagingStudy"),
+            Self::Metadata => Some("metadata"),
+            Self::UnsupportedFhir | Self::Unknown => None,
+        }
+    }
+
+    /// The media type for clients that accept both equally.
+    #[must_use]
+    pub fn default_media(self) -> Media {
+        match self {
+            Self::FhirStudy | Self::Metadata | Self::UnsupportedFhir => Media::FhirJson,
+            Self::Study | Self::Unknown => Media::Json,
+        }
+    }
+
+    /// The route of what follows `/fhir/`, in a path or in a route's template.
+    fn of_tail(tail: &str) -> Self {
+        match tail.split_once('/') {
+            None if tail == "metadata" => Self::Metadata,
+            Some(("imaging-study", id)) if !id.contains('/') => Self::Study,
+            Some(("ImagingStudy", id)) if !id.contains('/') => Self::FhirStudy,
+            None if tail.is_empty() || tail == "imaging-study" => Self::Unknown,
+            Some(("" | "imaging-study", _)) => Self::Unknown,
+            _ => Self::UnsupportedFhir,
+        }
+    }
+}
+
+/// A request's route and the identifiers in its path, percent-decoded but not yet checked.
+pub(crate) struct RequestPath<'a> {
+    pub(crate) route: Route,
+    site: Cow<'a, str>,
+    id: Cow<'a, str>,
+}
+
+impl<'a> RequestPath<'a> {
+    /// Reads the event's route and path parameters, or its raw path if it has none (function URLs, local servers). The
+    /// gateway delivers parameters decoded; the raw path is percent-decoded here, once.
+    pub(crate) fn of(request: &'a Request) -> Self {
+        let raw = raw_path(request);
+        let parameter = |name| request.path_parameters_ref().and_then(|parameters| parameters.first(name));
+        let tail = |path: &'a str| path.rsplit_once("/fhir/").map(|(_, tail)| tail);
+        if let Some(site) = parameter("siteId")
+            && let Some(tail) = event_route(request).and_then(tail).or_else(|| tail(raw))
+        {
+            match (Route::of_tail(tail), parameter("id")) {
+                (route @ Route::Metadata, _) => return Self { route, site: site.into(), id: "".into() },
+                (route @ (Route::Study | Route::FhirStudy), Some(id)) => {
+                    return Self { route, site: site.into(), id: id.into() };
+                }
+                _ => {}
+            }
+        }
+        Self::of_raw(raw)
+    }
+
+    fn of_raw(path: &'a str) -> Self {
+        let mut segments = path.trim_start_matches('/').splitn(4, '/');
+        let named = [(); 4].map(|()| segments.next());
+        let [Some("site"), Some(site), Some("fhir"), Some(tail)] = named else {
+            return Self { route: Route::Unknown, site: "".into(), id: "".into() };
+        };
+        let id = tail.split_once('/').map_or("", |(_, id)| id);
+        Self { route: Route::of_tail(tail), site: decode(site), id: decode(id) }
+    }
+
+    /// The path's site.
+    pub(crate) fn site(&self) -> Result<SiteId, IdError> {
+        SiteId::parse(&self.site)
+    }
+
+    /// The study that the path names.
+    pub(crate) fn study_ref(&self) -> Result<StudyRef, ApiError> {
+        match self.route {
+            Route::Study | Route::FhirStudy => {
+                Ok(StudyRef { site: self.site()?, study: FhirId::parse(&self.id)? })
+            }
+            Route::UnsupportedFhir => Err(ApiError::InteractionNotSupported),
+            Route::Metadata | Route::Unknown => Err(ApiError::RouteNotFound),
+        }
+    }
+}
+
+/// The URL that the client sent, without its last segment and query: the FHIR base URL of `…/fhir/metadata`. `None`
+/// without a usable host.
+pub(crate) fn parent_url(request: &Request) -> Option<String> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]_".contains(&byte);
+    let host = header(X_FORWARDED_HOST).or(header(HOST))?;
+    if !(1..=255).contains(&host.len()) || !host.bytes().all(allowed) {
+        return None;
+    }
+    // A REST API's path leaves out the stage, and the base path of a custom domain.
+    let path = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref().unwrap_or(raw_path(request)),
+        _ => raw_path(request),
+    };
+    let (parent, _) = path.rsplit_once('/')?;
+    Some(format!("{}://{host}{parent}", scheme(request.headers())))
+}
+
+/// API Gateway always sends `X-Forwarded-Proto`; local servers have no TLS.
+fn scheme(headers: &HeaderMap) -> &'static str {
+    match headers.get("x-forwarded-proto").map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        _ => "http",
+    }
+}
+
+/// The template of the event's route, such as `/site/{siteId}/fhir/metadata`.
+fn event_route(request: &Request) -> Option<&str> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.resource_path.as_deref(),
+        RequestContext::ApiGatewayV2(context) => context.route_key.as_deref(),
+        _ => None,
+    }
+}
+
+fn raw_path(request: &Request) -> &str {
+    match request.raw_http_path() {
+        "" => request.uri().path(),
+        path => path,
+    }
 }
 
 /// Invalid UTF-8 becomes U+FFFD, which no identifier may contain.
@@ -49,11 +174,12 @@ mod tests {
     use super::*;
 
     fn at(path: &str) -> Result<StudyRef, &'static str> {
-        study_ref(&http::Request::get(path).body(Body::Empty).unwrap()).map_err(|error| error.code())
+        let request = http::Request::get(path).body(Body::Empty).unwrap();
+        RequestPath::of(&request).study_ref().map_err(|error| error.code())
     }
 
     fn target(site: &str, study: &str) -> StudyRef {
-        parse(site, study).unwrap()
+        StudyRef { site: SiteId::parse(site).unwrap(), study: FhirId::parse(study).unwrap() }
     }
 
     #[test]
@@ -86,7 +212,7 @@ mod tests {
                 ("siteId".to_owned(), vec!["4".to_owned()]),
                 ("id".to_owned(), vec!["a".to_owned()]),
             ]));
-        assert_eq!(study_ref(&request).ok(), Some(target("4", "a")));
+        assert_eq!(RequestPath::of(&request).study_ref().ok(), Some(target("4", "a")));
     }
 
     #[test]
@@ -95,11 +221,92 @@ mod tests {
             "/",
             "/site/4/fhir/imaging-study",
             "/site/4/fhir/imaging-study/a/b",
-            "/site/4/fhir/ImagingStudy/a",
+            "/site/4/fhir/",
+            "/site/4/fhir",
             "/sites/4/fhir/imaging-study/a",
         ] {
             assert_eq!(at(path), Err("route_unknown"), "{path}");
         }
+    }
+
+    #[test]
+    fn fhir_clients_name_the_study_by_its_resource_type() {
+        assert_eq!(at("/site/4/fhir/ImagingStudy/a"), Ok(target("4", "a")));
+    }
+
+    #[test]
+    fn other_resources_and_interactions_are_not_supported() {
+        for path in [
+            "/site/4/fhir/Patient/1",
+            "/site/4/fhir/ImagingStudy",
+            "/site/4/fhir/ImagingStudy/a/_history/1",
+            "/site/4/fhir/imagingstudy/a",
+        ] {
+            assert_eq!(at(path), Err("interaction_not_supported"), "{path}");
+        }
+    }
+
+    fn v2_event(route: &str, path: &str) -> Request {
+        let event = serde_json::json!({
+            "version": "2.0",
+            "routeKey": route,
+            "rawPath": path,
+            "headers": { "host": "api.example.com", "x-forwarded-proto": "https" },
+            "requestContext": { "routeKey": route, "http": { "method": "GET" } },
+            "pathParameters": { "siteId": "4", "id": "a" },
+        });
+        super::super::event::request(&event.to_string())
+    }
+
+    #[test]
+    fn the_route_is_the_events_own() {
+        for (route, expected) in [
+            ("GET /site/{siteId}/fhir/imaging-study/{id}", Route::Study),
+            ("GET /site/{siteId}/fhir/ImagingStudy/{id}", Route::FhirStudy),
+            ("GET /site/{siteId}/fhir/metadata", Route::Metadata),
+            ("GET /v1/site/{siteId}/fhir/metadata", Route::Metadata),
+        ] {
+            assert_eq!(RequestPath::of(&v2_event(route, "/")).route, expected, "{route}");
+        }
+    }
+
+    #[test]
+    fn a_catch_all_route_leaves_it_to_the_path() {
+        for (path, expected) in [
+            ("/site/4/fhir/imaging-study/a", Route::Study),
+            ("/site/4/fhir/ImagingStudy/a", Route::FhirStudy),
+            ("/site/4/fhir/metadata", Route::Metadata),
+            ("/site/4/fhir/Patient/a", Route::UnsupportedFhir),
+            ("/", Route::Unknown),
+        ] {
+            assert_eq!(RequestPath::of(&v2_event("$default", path)).route, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_base_url_is_what_the_client_sent() {
+        let url = |path| parent_url(&v2_event("$default", path));
+        assert_eq!(url("/site/4/fhir/metadata").as_deref(), Some("https://api.example.com/site/4/fhir"));
+        assert_eq!(
+            url("/stage/site/4/fhir/metadata").as_deref(),
+            Some("https://api.example.com/stage/site/4/fhir")
+        );
+        let local = http::Request::get("/site/4/fhir/metadata").header(HOST, "127.0.0.1:9000");
+        let local = local.body(Body::Empty).unwrap();
+        assert_eq!(parent_url(&local).as_deref(), Some("http://127.0.0.1:9000/site/4/fhir"));
+        for host in ["", "a/b", "user@host", "a\"b", "a b"] {
+            let request = http::Request::get("/site/4/fhir/metadata").header(HOST, host);
+            assert_eq!(parent_url(&request.body(Body::Empty).unwrap()), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_base_url_of_a_rest_api_has_its_stage() {
+        let event = include_str!("../../events/metadata-rest-v1.json");
+        assert_eq!(
+            parent_url(&super::super::event::request(event)).as_deref(),
+            Some("https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/prod/site/4/fhir")
+        );
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Properties {
 }
 
 /// A weak entity tag of the bytes, for documents without a version: 128 bits of their SHA-256.
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("W/\"{}\"", hex(&Sha256::digest(bytes)[..16]))
 }
 

@@ -20,11 +20,11 @@ use thiserror::Error;
 
 pub(crate) use encode::compress;
 pub use encode::{EncodeError, Encoded, encode, part_keys};
-pub(crate) use item::claimed_len;
 pub use item::{
     DocumentError, Item, Json, MAX_GZIP_BYTES, MAX_JSON_BYTES, Properties, StorageFormat, StoredItem,
     StoredStudy, inflate, read,
 };
+pub(crate) use item::{claimed_len, digest};
 
 use crate::ids::{SiteId, StudyRef};
 

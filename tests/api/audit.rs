@@ -11,10 +11,10 @@ use super::*;
 
 /// What was logged while it lives.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn listen(&self, level: &str) -> DefaultGuard {
+    pub(super) fn listen(&self, level: &str) -> DefaultGuard {
         tracing::subscriber::set_default(imaging_study::audit::subscriber(Some(level), self.clone()))
     }
 
@@ -30,7 +30,7 @@ impl Log {
     }
 
     /// The one line that there is.
-    fn request(&self) -> Value {
+    pub(super) fn request(&self) -> Value {
         let lines = self.requests();
         assert_eq!(lines.len(), 1, "{lines:?}");
         lines[0].clone()

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod audit;
+mod documented;
+mod routes;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

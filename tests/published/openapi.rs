@@ -17,19 +17,36 @@ use local::runtime_api::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+const STUDY: &str = "/site/{siteId}/fhir/imaging-study/{id}";
+const FHIR_STUDY: &str = "/site/{siteId}/fhir/ImagingStudy/{id}";
+const METADATA: &str = "/site/{siteId}/fhir/metadata";
+
 #[test]
 fn the_statuses_are_those_of_the_code_and_the_gateways_own() {
-    let mut statuses: BTreeSet<_> =
-        refusals().iter().map(|refusal| refusal.status().as_u16().to_string()).collect();
-    statuses.extend(["200", "304", "429"].map(str::to_owned));
     let api = crate::yaml::read("openapi.yaml");
-    let path = &api["paths"]["/site/{siteId}/fhir/imaging-study/{id}"];
-    let documented = |method: &str| -> BTreeSet<String> {
-        path[method]["responses"].as_object().unwrap().keys().cloned().collect()
+    let documented = |path: &str, method: &str| -> BTreeSet<String> {
+        api["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(documented("get"), statuses);
-    statuses.remove("405");
-    assert_eq!(documented("head"), statuses);
+    let of_study: BTreeSet<_> =
+        refusals().iter().map(|refusal| refusal.status().as_u16().to_string()).collect();
+    // Neither the token nor the table can fail a request for metadata.
+    let of_metadata = BTreeSet::from(["400", "405", "406", "412", "500"].map(str::to_owned));
+    for (path, mut statuses) in [(STUDY, of_study.clone()), (FHIR_STUDY, of_study), (METADATA, of_metadata)] {
+        statuses.extend(["200", "304", "429"].map(str::to_owned));
+        assert_eq!(documented(path, "get"), statuses, "{path}");
+        statuses.remove("405");
+        assert_eq!(documented(path, "head"), statuses, "{path}");
+    }
+}
+
+#[test]
+fn no_answer_to_head_has_content() {
+    let api = crate::yaml::read("openapi.yaml");
+    for (path, operations) in api["paths"].as_object().unwrap() {
+        for (status, response) in operations["head"]["responses"].as_object().unwrap() {
+            assert!(resolved(&api, response)["content"].is_null(), "{path}: {status}");
+        }
+    }
 }
 
 #[test]
@@ -41,7 +58,7 @@ fn every_refusal_is_as_described() {
             let headers = response.headers().iter();
             let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
             let Body::Text(body) = response.body() else { panic!("{refusal:?}") };
-            conforms(&api, response.status().as_u16(), &headers.collect(), body);
+            conforms(&api, (STUDY, "get"), response.status().as_u16(), &headers.collect(), body);
         }
     }
 }
@@ -55,11 +72,24 @@ async fn every_event_is_answered_as_described() {
     for row in expected.lines().skip(1) {
         let (event, _) = row.split_once('\t').unwrap();
         let path = format!("{}/events/{event}", env!("CARGO_MANIFEST_DIR"));
-        let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let (path, method) = route(&event);
         let answer = function.invoke(event).await.expect("an answer, not an error");
         let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
-        conforms(&api, status, &headers(&answer), &text(&answer));
+        conforms(&api, (&path, &method), status, &headers(&answer), &text(&answer));
     }
+}
+
+#[tokio::test]
+async fn the_example_of_a_capability_statement_is_the_services_own() {
+    let api = crate::yaml::read("openapi.yaml");
+    let event =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/metadata.json")).unwrap();
+    let answer = function().await.invoke(serde_json::from_str(&event).unwrap()).await.expect("an answer");
+    let mut statement: Value = serde_json::from_str(&text(&answer)).unwrap();
+    assert_eq!(statement["implementation"]["url"], "https://imaging.example.com/site/4/fhir");
+    statement["implementation"]["url"] = json!("https://api.example.com/site/4/fhir");
+    assert_eq!(statement, api["components"]["examples"]["capabilities"]["value"]);
 }
 
 #[test]
@@ -85,6 +115,7 @@ fn refusals() -> Vec<ApiError> {
         ApiError::MethodNotAllowed,
         ApiError::KeysUnavailable,
         ApiError::RouteNotFound,
+        ApiError::InteractionNotSupported,
         ApiError::InvalidId(IdError::SiteId),
         ApiError::InvalidId(IdError::FhirId),
         ApiError::ScopeInsufficient,
@@ -105,10 +136,15 @@ fn refusals() -> Vec<ApiError> {
     refusals
 }
 
-/// Fails unless the description of GET has this answer.
-fn conforms(api: &Value, status: u16, headers: &BTreeMap<String, String>, body: &str) {
-    let path = &api["paths"]["/site/{siteId}/fhir/imaging-study/{id}"];
-    let response = resolved(api, &path["get"]["responses"][status.to_string()]);
+/// Fails unless the description of an operation, a path and a method, has this answer.
+fn conforms(
+    api: &Value,
+    (path, method): (&str, &str),
+    status: u16,
+    headers: &BTreeMap<String, String>,
+    body: &str,
+) {
+    let response = resolved(api, &api["paths"][path][method]["responses"][status.to_string()]);
     let documented: BTreeMap<String, &Value> = response["headers"]
         .as_object()
         .unwrap_or_else(|| panic!("{status} is not described"))
@@ -127,11 +163,27 @@ fn conforms(api: &Value, status: u16, headers: &BTreeMap<String, String>, body: 
         (Some(media), Some(content)) => {
             let schema = &content[media]["schema"];
             assert!(schema.is_object(), "{status}: {media} is not described");
-            assert_fits(api, schema, &serde_json::from_str(body).unwrap(), &status.to_string());
+            let body: Value = serde_json::from_str(body).unwrap();
+            assert_fits(api, schema, &body, &status.to_string());
+            // The schema of errors has both forms, for generators that read only the first media type.
+            let is_outcome = body["resourceType"] == "OperationOutcome";
+            assert_eq!(is_outcome, status >= 400 && media == "application/fhir+json", "{status}: {media}");
         }
+        (Some(_), None) if method == "head" => assert_eq!(body, ""),
         (None, None) => assert_eq!(body, ""),
         (media, _) => panic!("{status}: {media:?}"),
     }
+}
+
+/// The operation that an event asks for.
+fn route(event: &Value) -> (String, String) {
+    let context = &event["requestContext"];
+    let method = context["http"]["method"].as_str().or(event["httpMethod"].as_str()).unwrap();
+    let path = match event["routeKey"].as_str() {
+        Some(key) => key.split_once(' ').unwrap().1,
+        None => event["resource"].as_str().unwrap(),
+    };
+    (path.to_owned(), method.to_ascii_lowercase())
 }
 
 fn assert_fits(api: &Value, schema: &Value, value: &Value, what: &str) {

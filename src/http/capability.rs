@@ -1,0 +1,171 @@
+//! The `CapabilityStatement`: what the service can do, and who issues its tokens (FHIR R4
+//! capabilitystatement.html).
+
+use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_http::{Body, Request, Response};
+use serde_json::json;
+
+use super::conditional::{self, Precondition};
+use super::error::ApiError;
+use super::response::{ResponseOptions, VARY_BY, assembled, represented};
+use super::route::{RequestPath, parent_url};
+use super::subset::Subset;
+use crate::store::{Json, Properties, digest};
+
+/// The statement holds nothing about anybody, and changes with a deployment only.
+const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// Change `date` along with anything else.
+const TEMPLATE: &str = r#"{
+  "resourceType": "CapabilityStatement",
+  "status": "active",
+  "date": "2026-11-24",
+  "kind": "instance",
+  "software": { "name": "imaging-study", "version": {version} },
+  "implementation": { "description": "FHIR R4 ImagingStudy resources, read by id"{url} },
+  "fhirVersion": "4.0.1",
+  "format": ["application/fhir+json", "application/json"],
+  "rest": [
+    {
+      "mode": "server",
+      "security": {
+        "service": [
+          {
+            "coding": [
+              {
+                "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                "code": "SMART-on-FHIR",
+                "display": "SMART-on-FHIR"
+              }
+            ]
+          }
+        ],
+        "description": {security}
+      },
+      "resource": [
+        {
+          "type": "ImagingStudy",
+          "profile": "http://hl7.org/fhir/StructureDefinition/ImagingStudy",
+          "interaction": [{ "code": "read" }],
+          "versioning": "versioned",
+          "readHistory": false,
+          "updateCreate": false,
+          "conditionalCreate": false,
+          "conditionalRead": "full-support",
+          "conditionalUpdate": false,
+          "conditionalDelete": "not-supported"
+        }
+      ]
+    }
+  ]
+}"#;
+
+/// The statement's text, made once, without the URL that the client used.
+pub(crate) struct Capabilities {
+    before_url: String,
+    after_url: String,
+}
+
+impl Capabilities {
+    /// A statement that names the issuer if it is a URL, where a client can find out how to get a token.
+    pub(crate) fn new(issuer: Option<&str>) -> Self {
+        let security = match issuer.filter(|issuer| issuer.starts_with("https://")) {
+            Some(issuer) => format!("Send a JWT bearer token issued by {issuer}"),
+            None => "Send a JWT bearer token".to_owned(),
+        };
+        let text: String = TEMPLATE.lines().map(str::trim_start).collect();
+        let text = text.replace("{version}", &json!(env!("CARGO_PKG_VERSION")).to_string());
+        let (before_url, after_url) = text.split_once("{url}").unwrap_or((&text, ""));
+        Self {
+            before_url: before_url.to_owned(),
+            after_url: after_url.replace("{security}", &json!(security).to_string()),
+        }
+    }
+
+    /// Answers `metadata`. The statement is whole, whatever `_summary` and `_elements` say: servers may ignore them (FHIR R4
+    /// search.html#summary).
+    pub(crate) fn response(
+        &self,
+        request: &Request,
+        path: &RequestPath<'_>,
+    ) -> Result<Response<Body>, ApiError> {
+        path.site()?;
+        let options = ResponseOptions {
+            subset: Subset::Whole,
+            ..ResponseOptions::of(request, path.route.default_media())?
+        };
+        let text = self.text(parent_url(request).as_deref());
+        let etag = digest(text.as_bytes());
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(ETAG, HeaderValue::try_from(&etag).map_err(|_| ApiError::Panicked)?);
+        headers.insert(VARY, VARY_BY);
+        let current = Properties { etag, last_updated: None, subject: None };
+        let mut response = match conditional::evaluate(request.headers(), &current) {
+            Precondition::Failed => return Err(ApiError::PreconditionFailed),
+            Precondition::NotModified => assembled(StatusCode::NOT_MODIFIED, headers, Body::Empty),
+            Precondition::Met => {
+                let body = represented(Json::Text(text), &options)?;
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(options.media.name()));
+                if matches!(body, Body::Binary(_)) {
+                    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                }
+                assembled(StatusCode::OK, headers, body)
+            }
+        };
+        response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
+        Ok(response)
+    }
+
+    fn text(&self, base_url: Option<&str>) -> String {
+        let url = base_url.map_or_else(String::new, |url| format!(", \"url\": {}", json!(url)));
+        [&self.before_url, url.as_str(), &self.after_url].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn statement(issuer: Option<&str>, base_url: Option<&str>) -> Value {
+        serde_json::from_str(&Capabilities::new(issuer).text(base_url)).unwrap()
+    }
+
+    #[test]
+    fn the_statement_has_what_r4_requires_of_an_instance() {
+        let statement =
+            statement(Some("https://issuer.example"), Some("https://api.example.com/site/4/fhir"));
+        // cpb-14: an instance has an implementation; cpb-1 and cpb-2 hold with rest and software.
+        assert_eq!(statement["kind"], "instance");
+        assert_eq!(statement["implementation"]["url"], "https://api.example.com/site/4/fhir");
+        assert!(statement["implementation"]["description"].is_string());
+        assert_eq!(statement["software"]["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(statement["fhirVersion"], "4.0.1");
+        for required in ["status", "date", "format"] {
+            assert!(!statement[required].is_null(), "{required}");
+        }
+        let rest = &statement["rest"][0];
+        assert_eq!(rest["security"]["service"][0]["coding"][0]["code"], "SMART-on-FHIR");
+        assert_eq!(
+            rest["security"]["description"],
+            "Send a JWT bearer token issued by https://issuer.example"
+        );
+        assert_eq!(rest["resource"][0]["interaction"], json!([{ "code": "read" }]));
+        assert!(rest["resource"][0]["searchParam"].is_null() && statement["patchFormat"].is_null());
+    }
+
+    #[test]
+    fn an_issuer_that_is_not_a_url_is_not_named() {
+        for issuer in [None, Some("my-issuer")] {
+            let statement = statement(issuer, None);
+            assert_eq!(statement["rest"][0]["security"]["description"], "Send a JWT bearer token");
+        }
+    }
+
+    #[test]
+    fn without_a_host_there_is_no_url() {
+        assert!(statement(None, None)["implementation"]["url"].is_null());
+    }
+}

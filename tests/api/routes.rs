@@ -1,0 +1,103 @@
+//! FHIR's own routes: `ImagingStudy/{id}` and `metadata`.
+
+use super::*;
+
+/// A service whose table does not exist.
+fn without_a_table() -> Service {
+    service("http://127.0.0.1:1")
+}
+
+fn metadata(site: &str) -> Builder {
+    http::Request::get(format!("/site/{site}/fhir/metadata")).header("host", "127.0.0.1:9000")
+}
+
+async fn answer(request: Builder) -> Response<Body> {
+    without_a_table().handle(request.body(Body::Empty).unwrap()).await.0
+}
+
+#[tokio::test]
+async fn metadata_needs_neither_token_nor_table() {
+    let response = answer(metadata("4")).await;
+    assert_eq!(response.status(), 200);
+    let headers = response.headers();
+    assert_eq!(header(headers, "content-type"), Some("application/fhir+json"));
+    assert_eq!(header(headers, "cache-control"), Some("public, max-age=300"));
+    assert_eq!(header(headers, "vary"), Some("Accept, Accept-Encoding"));
+    let statement: Value = serde_json::from_str(&body(&response)).unwrap();
+    assert_eq!(statement["implementation"]["url"], "http://127.0.0.1:9000/site/4/fhir");
+}
+
+#[tokio::test]
+async fn metadata_is_the_same_for_every_site_but_for_its_url() {
+    let of = async |site: &str| body(&answer(metadata(site)).await).replace(&format!("/site/{site}/"), "/");
+    assert_eq!(of("4").await, of("no-such-site").await);
+}
+
+#[tokio::test]
+async fn metadata_is_not_sent_again_to_a_client_that_has_it() {
+    let etag = header(answer(metadata("4")).await.headers(), "etag").unwrap().to_owned();
+    let again = answer(metadata("4").header("if-none-match", &etag)).await;
+    assert_eq!(again.status(), 304);
+    assert_eq!(header(again.headers(), "cache-control"), Some("public, max-age=300"));
+    assert_eq!(header(again.headers(), "etag"), Some(etag.as_str()));
+    assert_eq!(answer(metadata("4").header("if-none-match", "W/\"another\"")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn no_error_of_metadata_may_be_cached() {
+    for request in [metadata("a:b"), metadata("4").method("PUT"), metadata("4").header("accept", "text/html")]
+    {
+        let response = answer(request).await;
+        assert!(response.status().is_client_error());
+        assert_eq!(header(response.headers(), "cache-control"), Some("no-store"));
+    }
+}
+
+#[tokio::test]
+async fn metadata_has_no_body_under_head_and_the_same_headers() {
+    let get = answer(metadata("4")).await;
+    let head = answer(metadata("4").method("HEAD")).await;
+    assert_eq!(body(&head), "");
+    assert_eq!(header(head.headers(), "content-length"), Some(body(&get).len().to_string().as_str()));
+    assert_eq!(head.headers()["etag"], get.headers()["etag"]);
+}
+
+#[tokio::test]
+async fn the_study_is_the_same_on_both_routes() {
+    let site = Site::with(STUDY).await;
+    let fhir = site.answer(get("Study-1").uri("/site/4/fhir/ImagingStudy/Study-1")).await;
+    let contract = site.answer(get("Study-1")).await;
+    assert_eq!(body(&fhir), body(&contract));
+    assert_eq!(header(fhir.headers(), "content-type"), Some("application/fhir+json"));
+    for name in ["etag", "last-modified", "cache-control", "vary"] {
+        assert_eq!(fhir.headers()[name], contract.headers()[name]);
+    }
+}
+
+#[tokio::test]
+async fn another_resource_or_interaction_is_404_not_supported() {
+    let site = Site::new().await;
+    for path in ["Patient/7", "ImagingStudy", "ImagingStudy/a/_history/1"] {
+        let response = site.answer(get("a").uri(format!("/site/4/fhir/{path}"))).await;
+        assert_eq!(response.status(), 404, "{path}");
+        let outcome: Value = serde_json::from_str(&body(&response)).unwrap();
+        assert_eq!(outcome["issue"][0]["code"], "not-supported", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_line_names_the_route() {
+    let site = Site::with(STUDY).await;
+    for (path, route) in [
+        ("/site/4/fhir/imaging-study/Study-1", json!("imaging-study")),
+        ("/site/4/fhir/ImagingStudy/Study-1", json!("ImagingStudy")),
+        ("/site/4/fhir/metadata", json!("metadata")),
+        ("/site/4/fhir/Patient/1", Value::Null),
+    ] {
+        let log = audit::Log::default();
+        let listening = log.listen("INFO");
+        site.answer(get("Study-1").uri(path)).await;
+        drop(listening);
+        assert_eq!(log.request()["route"], route, "{path}");
+    }
+}
