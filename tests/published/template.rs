@@ -152,10 +152,9 @@ async fn a_key_set_out_of_reach_is_counted_by_fetch_and_by_answer() {
 async fn every_field_that_a_query_names_is_one_that_is_logged() {
     let mut function = function(&json!({})).await;
     let line = audited(&mut function, "found.json").await;
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring.md")).unwrap();
     let dashboard = template()["Resources"]["Dashboard"].to_string();
-    let mut queries: Vec<&str> =
-        readme.split("# ").filter(|part| part.contains("filter target = ")).collect();
+    let mut queries: Vec<&str> = page.split("# ").filter(|part| part.contains("filter target = ")).collect();
     queries.extend(dashboard.split("SOURCE ").skip(1).map(|rest| rest.split("\\\"").next().unwrap()));
     assert!(queries.len() >= 5, "{queries:#?}");
     for query in queries {

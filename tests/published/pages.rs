@@ -1,0 +1,106 @@
+//! The pages of `docs/` against the template, the manifests and each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+#[test]
+fn the_configuration_page_lists_every_variable_with_its_parameter() {
+    let template = template();
+    let declared: BTreeMap<String, String> = variables(&template)
+        .iter()
+        .map(|(name, value)| {
+            // The table is the stack's own unless one is named.
+            let parameter = value["Ref"].as_str().unwrap_or("ExistingTableName");
+            (name.clone(), parameter.to_owned())
+        })
+        .collect();
+    let listed: BTreeMap<String, String> = rows(&configuration(), "Variables")
+        .into_iter()
+        .map(|row| (code(&row[0]).to_owned(), code(&row[1]).to_owned()))
+        .collect();
+    assert_eq!(listed, declared);
+}
+
+#[test]
+fn the_configuration_page_lists_every_parameter_with_its_default() {
+    let template = template();
+    let declared: BTreeMap<String, String> = template["Parameters"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, parameter)| {
+            let default = match &parameter["Default"] {
+                Value::Null => "required".to_owned(),
+                Value::String(text) if text.is_empty() => "none".to_owned(),
+                Value::String(text) => format!("`{text}`"),
+                other => format!("`{other}`"),
+            };
+            (name.clone(), default)
+        })
+        .collect();
+    let page = configuration();
+    let of_variables =
+        rows(&page, "Variables").into_iter().map(|row| (code(&row[1]).to_owned(), row[3].clone()));
+    let others = rows(&page, "Parameters").into_iter().map(|row| (code(&row[0]).to_owned(), row[2].clone()));
+    assert_eq!(of_variables.chain(others).collect::<BTreeMap<_, _>>(), declared);
+}
+
+#[test]
+fn the_dependencies_page_lists_every_direct_dependency_and_no_other() {
+    let page = read("docs/dependencies.md");
+    let listed: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|rest| rest.split_once('`'))
+        .map(|(name, _)| name)
+        .collect();
+    let manifests = ["Cargo.toml", "studies/Cargo.toml", "local/Cargo.toml"].map(read);
+    let declared: BTreeSet<&str> = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
+    assert_eq!(listed, declared);
+}
+
+/// The names in a manifest's tables of dependencies, but for the packages of this workspace.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    manifest.lines().filter_map(move |line| {
+        if let Some(table) = line.strip_prefix('[') {
+            inside = table.trim_end_matches(']').ends_with("dependencies") && !table.starts_with("workspace");
+            return None;
+        }
+        let name = line.split(['.', ' ', '=']).next().filter(|name| inside && !name.is_empty())?;
+        (!name.starts_with('#') && !["imaging-study", "local", "studies"].contains(&name)).then_some(name)
+    })
+}
+
+/// The rows of the first table below a heading, as cells.
+fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
+    let table =
+        section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    table.skip(2).map(cells).collect()
+}
+
+/// The text of a cell that is all code.
+fn code(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+fn variables(template: &Value) -> BTreeMap<String, Value> {
+    let variables = &template["Resources"]["Function"]["Properties"]["Environment"]["Variables"];
+    serde_json::from_value(variables.clone()).unwrap()
+}
+
+fn template() -> Value {
+    crate::yaml::read("template.yaml")
+}
+
+fn configuration() -> String {
+    read("docs/configuration.md")
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
