@@ -71,6 +71,12 @@ bench: ## Measure the function beside hello-world and a bare GetItem (BENCH_ROUN
 	cargo build --release --locked --example floor --example bare
 	BENCH_BOOTSTRAP=$(CURDIR)/target/bootstrap-as-shipped cargo bench --locked --bench service
 
+.PHONY: bench-concurrency
+bench-concurrency: ## Measure many reads at once (BENCH_SECONDS, BENCH_SOAK_READS, BENCH_SOAK_SECONDS, BENCH_OUT)
+	cargo build --release --locked --bin bootstrap
+	cp target/release/bootstrap target/bootstrap-as-shipped
+	BENCH_BOOTSTRAP=$(CURDIR)/target/bootstrap-as-shipped cargo bench --locked --bench concurrency
+
 .PHONY: bench-load
 bench-load: ## Measure how fast `studies load` fills a table, and in how much memory
 	cargo bench --locked -p studies

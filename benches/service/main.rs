@@ -11,7 +11,6 @@
 //!   has the features that development dependencies switch on.
 
 mod documents;
-mod issuer;
 mod report;
 
 use std::collections::HashMap;
@@ -33,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use documents::Document;
+use local::issuer::Issuer;
 use local::process::Accounts;
 use local::runtime_api::Function;
 use local::tls::Authority;
@@ -106,6 +106,7 @@ pub(crate) struct Bench {
     pub(crate) bootstrap: PathBuf,
     /// Certificates in the system's file of roots.
     pub(crate) system_roots: usize,
+    issuer: Issuer,
     environment: HashMap<String, String>,
     environment_with_url: HashMap<String, String>,
 }
@@ -200,12 +201,14 @@ impl Bench {
         let authority = Authority::new()?;
         let mut environment = local::environment(&authority.in_front_of(store).await?);
         let amazon = include_str!("../../src/amazon-trust-services.pem");
-        environment.insert("JWT_JWKS".into(), issuer::jwks());
+        let issuer = Issuer::new("bench");
+        environment.insert("JWT_JWKS".into(), Issuer::jwks([&issuer]));
         environment.insert("AWS_CA_BUNDLE".into(), roots("store-roots.pem", amazon, &authority)?);
 
         let mut environment_with_url = environment.clone();
         environment_with_url.remove("JWT_JWKS");
-        let key_set = format!("{}/jwks.json", authority.in_front_of(serve_key_set().await?).await?);
+        let key_set =
+            format!("{}/jwks.json", authority.in_front_of(serve(Issuer::jwks([&issuer])).await?).await?);
         environment_with_url.insert("JWT_JWKS_URL".into(), key_set);
         let system = system_roots()?;
         environment_with_url.insert("SSL_CERT_FILE".into(), roots("system-roots.pem", &system, &authority)?);
@@ -216,6 +219,7 @@ impl Bench {
             bare: built_binary(&examples.join("bare"))?,
             bootstrap,
             system_roots: system.matches("BEGIN CERTIFICATE").count(),
+            issuer,
             environment,
             environment_with_url,
         })
@@ -229,8 +233,9 @@ impl Bench {
             Program::Function => (&self.bootstrap, &self.environment),
             Program::FunctionWithUrl => (&self.bootstrap, &self.environment_with_url),
         };
-        let events: Vec<String> =
-            (0..=self.settings.answers).map(|number| case.event(number)).collect::<Outcome<_>>()?;
+        let events: Vec<String> = (0..=self.settings.answers)
+            .map(|number| case.event(&self.issuer, number))
+            .collect::<Outcome<_>>()?;
         let mut function = Function::start(binary, environment).await;
         let mut accounts = Accounts::of(function.process.id().ok_or("it has ended")?);
         let next_wall = milliseconds(function.poll().await - function.started);
@@ -266,7 +271,7 @@ impl Bench {
 
 impl Case {
     /// An API Gateway event that asks for the document, with a token of its own.
-    fn event(&self, number: u32) -> Outcome<String> {
+    fn event(&self, issuer: &Issuer, number: u32) -> Outcome<String> {
         let mut event: Value = serde_json::from_str(include_str!("../../events/found-gzip.json"))?;
         let id = self.document.id.as_str();
         let path = format!("/site/{}/fhir/imaging-study/{id}", local::SITE);
@@ -274,7 +279,7 @@ impl Case {
         event["rawPath"] = path.as_str().into();
         event["requestContext"]["http"]["path"] = path.into();
         let claims = local::claims_with(&json!({ "jti": number.to_string() }));
-        event["headers"]["authorization"] = format!("Bearer {}", issuer::token(&claims)).into();
+        event["headers"]["authorization"] = format!("Bearer {}", issuer.token(&claims)).into();
         if !self.gzip {
             event["headers"]["accept-encoding"] = "identity".into();
         }
@@ -357,10 +362,10 @@ fn roots(name: &str, others: &str, authority: &Authority) -> Outcome<String> {
 }
 
 /// Serves the issuer's key set for as long as the runtime lives.
-async fn serve_key_set() -> Outcome<std::net::SocketAddr> {
+async fn serve(key_set: String) -> Outcome<std::net::SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let routes = Router::new().route("/jwks.json", get(|| async { issuer::jwks() }));
+    let routes = Router::new().route("/jwks.json", get(|| async { key_set }));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(address)
 }

@@ -8,6 +8,8 @@
     reason = "a fault here is a fault of the repository, and stops a test or a trial"
 )]
 
+#[cfg(feature = "tls")]
+pub mod issuer;
 pub mod process;
 pub mod relay;
 pub mod runtime_api;

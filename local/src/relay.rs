@@ -50,7 +50,7 @@ impl Relay {
                 current.mark_unchanged();
                 tokio::spawn(async move {
                     tokio::select! {
-                        _ = current.changed() => {}
+                        Ok(()) = current.changed() => {}
                         // A client that goes away in the middle is one that was stopped.
                         _ = relay(client, upstream, &counted, delay.as_ref()) => {}
                     }
