@@ -1,10 +1,10 @@
 //! The whole service on one machine: an embedded DynamoDB, the sample studies, and the function's own handler behind
 //! HTTP. `make run` starts it.
 //!
-//! `LOCAL_PORT` (9000) and `DYNAMODB_PORT` (8000) move the two servers; `DYNAMODB_HOST` (127.0.0.1) is 0.0.0.0 where a
-//! container must reach the table.
+//! `LOCAL_PORT` (9000) and `DYNAMODB_PORT` (8000) move the two servers, and 0 picks a free port. `DYNAMODB_HOST`
+//! (127.0.0.1) must be 0.0.0.0 for containers to reach the table. The function's own variables replace the built-in
+//! configuration.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -14,32 +14,23 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use imaging_study::auth::Verifier;
+use imaging_study::auth::{PatientFilter, Verifier};
 use imaging_study::config::{Config, process_env};
+use imaging_study::ids::SiteId;
 use imaging_study::store::Store;
 use imaging_study::{Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
+use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::{Body, RequestExt as _, http};
 use tokio::net::TcpListener;
 
 /// What a request's body may be: none is expected, and none is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// The variables that name an issuer or its keys.
-const KEY_VARIABLES: [&str; 3] = ["JWT_ISSUER", "JWT_JWKS", "JWT_JWKS_URL"];
-/// The function's variables, but for its table.
-const FUNCTION_VARIABLES: [&str; 10] = [
-    "ALL_SITES",
-    "JWT_ALGORITHMS",
-    "JWT_AUDIENCE",
-    "JWT_ISSUER",
-    "JWT_JWKS",
-    "JWT_JWKS_SECRET_ARN",
-    "JWT_JWKS_URL",
-    "JWT_LEEWAY_SECONDS",
-    "SITE_CLAIM",
-    "SMART_SCOPES",
-];
+/// The function's variables for its table, which is always the embedded one.
+const TABLE_VARIABLES: [&str; 3] = ["TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE"];
+/// The variables that replace the development key by an issuer's keys.
+const ISSUER_VARIABLES: [&str; 2] = ["JWT_ISSUER", "JWT_JWKS_URL"];
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command's output")]
@@ -55,26 +46,28 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let dynamodb_host = setting("DYNAMODB_HOST", Ipv4Addr::LOCALHOST)?;
-    let table_at = listen("DYNAMODB_PORT", dynamodb_host, setting("DYNAMODB_PORT", 8000)?).await?;
-    let http_at = listen("LOCAL_PORT", Ipv4Addr::LOCALHOST, setting("LOCAL_PORT", 9000)?).await?;
+    let dynamodb_host = setting("DYNAMODB_HOST", "an IPv4 address", Ipv4Addr::LOCALHOST)?;
+    let dynamodb_port = setting("DYNAMODB_PORT", "a port number", 8000)?;
+    let http_port = setting("LOCAL_PORT", "a port number", 9000)?;
+    let dynamodb = listen("DYNAMODB_PORT", dynamodb_host, dynamodb_port).await?;
+    let http = listen("LOCAL_PORT", Ipv4Addr::LOCALHOST, http_port).await?;
 
-    let (table, dynamodb) = local::dynamodb(table_at).await;
+    let endpoint = format!("http://127.0.0.1:{}", dynamodb.local_addr()?.port());
+    let config = config(&endpoint)?;
+    let (table, dynamodb) = local::dynamodb(dynamodb).await;
     load(&table).await?;
 
-    let endpoint = format!("http://127.0.0.1:{}", dynamodb.port());
-    let own = own_variables()?;
-    let environment = environment(&endpoint, &own);
-    let config = Config::from_env(|name| environment.get(name).cloned())?;
     let aws = local::aws(&endpoint);
+    let tokens = Tokens::of(&config);
+    let verifier = Verifier::new(config.auth, &aws)?;
     let store = Store::new(&aws, None, config.table_name, config.consistent_read);
-    let service = Arc::new(Service::new(Verifier::new(config.auth, &aws)?, store));
+    let token = development_token(&verifier).await;
+    let service = Arc::new(Service::new(verifier, store));
     service.warm_up().await;
 
-    let token = if own.is_empty() { Some(local::token(&local::claims())) } else { None };
-    announce(http_at.local_addr()?, dynamodb, token.as_deref());
+    announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
     let routes = axum::Router::new().fallback(answer).with_state(service);
-    axum::serve(http_at, routes)
+    axum::serve(http, routes)
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;
         })
@@ -82,35 +75,39 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Those of the function's variables that this process has.
-fn own_variables() -> Result<HashMap<String, String>, &'static str> {
-    let own: HashMap<_, _> = FUNCTION_VARIABLES
-        .iter()
-        .filter_map(|&name| Some((name.to_owned(), process_env(name).filter(|value| !value.is_empty())?)))
-        .collect();
-    if own.contains_key("JWT_JWKS_SECRET_ARN") {
-        return Err("JWT_JWKS_SECRET_ARN: there is no Secrets Manager on this machine; set JWT_JWKS");
+/// The function's configuration. This process's variables replace the built-in ones, except those for the table.
+fn config(endpoint: &str) -> Result<Config, Box<dyn Error>> {
+    if variable("JWT_JWKS_SECRET_ARN").is_some() {
+        return Err("JWT_JWKS_SECRET_ARN: the local server has no Secrets Manager; set JWT_JWKS".into());
     }
-    Ok(own)
+    let mut built_in = local::environment(endpoint);
+    if ISSUER_VARIABLES.iter().any(|name| variable(name).is_some()) {
+        built_in.remove("JWT_JWKS");
+    }
+    let own = |name: &str| if TABLE_VARIABLES.contains(&name) { None } else { variable(name) };
+    Ok(Config::from_env(|name| own(name).or_else(|| built_in.get(name).cloned()))?)
 }
 
-/// The built-in configuration with `own` variables in its place. An issuer or keys of one's own replace the built-in
-/// key set.
-fn environment(endpoint: &str, own: &HashMap<String, String>) -> HashMap<String, String> {
-    let mut environment = local::environment(endpoint);
-    if KEY_VARIABLES.iter().any(|&name| own.contains_key(name)) {
-        environment.remove("JWT_JWKS");
-    }
-    environment.extend(own.clone());
-    environment
+/// A variable of this process. Empty counts as unset.
+fn variable(name: &str) -> Option<String> {
+    process_env(name).filter(|value| !value.is_empty())
 }
 
-/// A variable's value, or `default` where it is not set.
-fn setting<T: FromStr>(name: &str, default: T) -> Result<T, String> {
-    match process_env(name) {
-        Some(value) => value.parse().map_err(|_| format!("{name}={value} is not what it takes")),
+/// A variable's value, or `default` if it is unset. `kind` says what it must be.
+fn setting<T: FromStr>(name: &str, kind: &str, default: T) -> Result<T, String> {
+    match variable(name) {
+        Some(value) => value.parse().map_err(|_| format!("{name}: must be {kind}")),
         None => Ok(default),
     }
+}
+
+/// A token of the development key, if the configuration accepts it for the sample studies.
+async fn development_token(verifier: &Verifier) -> Option<String> {
+    let token = local::token(&local::claims());
+    let headers = http::HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").try_into().ok()?)]);
+    let principal = verifier.authenticate(&headers).await.ok()?;
+    let patients = principal.authorize(&SiteId::parse(local::SITE).ok()?).ok()?;
+    (patients == PatientFilter::AnySubject).then_some(token)
 }
 
 async fn listen(variable: &str, host: Ipv4Addr, port: u16) -> Result<TcpListener, String> {
@@ -142,20 +139,38 @@ async fn answer(State(service): State<Arc<Service>>, request: Request) -> axum::
         .map(|body| axum::body::Body::from(body.to_vec()))
 }
 
+/// Which tokens the service accepts, as text.
+struct Tokens {
+    issuer: String,
+    audiences: String,
+}
+
+impl Tokens {
+    fn of(config: &Config) -> Self {
+        let audiences = config.auth.audiences.as_ref().map(|audiences| audiences.join(" or "));
+        Self {
+            issuer: config.auth.issuer.clone().unwrap_or_else(|| "any issuer".to_owned()),
+            audiences: audiences.unwrap_or_else(|| "any audience".to_owned()),
+        }
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "a command's output")]
-fn announce(http: SocketAddr, dynamodb: SocketAddr, token: Option<&str>) {
+fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &Tokens, token: Option<&str>) {
     let study = |site: &str| format!("http://{http}/site/{site}/fhir/imaging-study/panoramic");
     let (site, table) = (local::SITE, local::TABLE);
-    let about_token = match token {
-        Some(_) => "the token is valid for an hour".to_owned(),
-        None => format!("first set TOKEN to a token of your issuer that grants site {site}"),
+    let Tokens { issuer, audiences } = tokens;
+    let how = match token {
+        Some(_) => "Read a study; this token is valid for an hour:".to_owned(),
+        None => format!("Set TOKEN to a token of your issuer that grants site {site}, then read a study:"),
     };
     println!(
         "
 Imaging studies are served on http://{http} from the table {table} on http://{dynamodb}.
+Tokens must come from {issuer} (JWT_ISSUER) for {audiences} (JWT_AUDIENCE).
 Press Ctrl-C to stop both servers.
 
-A study ({about_token}):
+{how}
   curl -i -H \"Authorization: Bearer {token}\" {study}
 
 Without a token, 401:

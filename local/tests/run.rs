@@ -1,0 +1,168 @@
+//! `make run` through its own binary: what it prints can be typed, and the function's variables take effect.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+
+const STUDY: &str = "/site/4/fhir/imaging-study/panoramic";
+/// 32 bytes, in base64url as a JWK has them.
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+const OWN_KEY_SET: &str =
+    r#"{"keys":[{"kty":"oct","alg":"HS256","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}"#;
+
+#[test]
+fn the_printed_command_reads_a_study() {
+    let server = Server::start(&[]);
+    assert_eq!(server.get(STUDY, &server.printed_token()), 200);
+    assert_eq!(server.get("/site/5/fhir/imaging-study/panoramic", &server.printed_token()), 404);
+    assert_eq!(server.get(STUDY, "none"), 401);
+}
+
+#[test]
+fn an_own_issuer_with_own_keys_replaces_the_built_in_ones() {
+    let server = Server::start(&[
+        ("JWT_ISSUER", "https://own.example"),
+        ("JWT_AUDIENCE", "own"),
+        ("JWT_JWKS", OWN_KEY_SET),
+        ("JWT_ALGORITHMS", "HS256"),
+    ]);
+    assert!(
+        server
+            .printed
+            .contains("Tokens must come from https://own.example (JWT_ISSUER) for own (JWT_AUDIENCE).")
+    );
+    assert!(
+        server.printed.contains("Set TOKEN to a token of your issuer that grants site 4"),
+        "{}",
+        server.printed
+    );
+    assert_eq!(server.printed_token(), "$TOKEN");
+    assert_eq!(server.get(STUDY, &local::token(&local::claims())), 401);
+
+    let claims = local::claims_with(&json!({ "iss": "https://own.example", "aud": "own" }));
+    let own = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap();
+    assert_eq!(server.get(STUDY, &own), 200);
+}
+
+#[test]
+fn an_own_issuer_replaces_the_development_key() {
+    // Nothing listens there, so that no key is known.
+    let server = Server::start(&[("JWT_ISSUER", "https://127.0.0.1:1")]);
+    assert_eq!(server.printed_token(), "$TOKEN");
+    assert_eq!(server.get(STUDY, &local::token(&local::claims())), 503);
+}
+
+#[test]
+fn a_variable_that_the_development_token_does_not_fit_is_not_hidden() {
+    for variable in [("SITE_CLAIM", "sites"), ("SMART_SCOPES", "required"), ("JWT_AUDIENCE", "own")] {
+        assert_eq!(Server::start(&[variable]).printed_token(), "$TOKEN", "{variable:?}");
+    }
+}
+
+#[test]
+fn empty_variables_and_those_of_the_table_change_nothing() {
+    let server = Server::start(&[
+        ("JWT_ISSUER", ""),
+        ("JWT_JWKS_URL", ""),
+        ("JWT_JWKS_SECRET_ARN", ""),
+        ("TABLE_NAME", "Other"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1"),
+        ("AWS_CA_BUNDLE", "/nowhere.pem"),
+    ]);
+    assert_eq!(server.get(STUDY, &server.printed_token()), 200);
+}
+
+#[test]
+fn an_invalid_variable_is_named() {
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:api/key-AbCdEf";
+    for (name, value) in [
+        ("JWT_ALGORITHMS", "none"),
+        ("JWT_ISSUER", "*"),
+        ("JWT_JWKS_URL", "http://issuer.example"),
+        ("JWT_JWKS_SECRET_ARN", arn),
+        ("LOCAL_PORT", "nine"),
+        ("DYNAMODB_PORT", "99999"),
+        ("DYNAMODB_HOST", "localhost"),
+    ] {
+        let stderr = failure(&[(name, value)]);
+        assert!(stderr.starts_with(&format!("local: {name}: ")), "{name}: {stderr}");
+        assert!(!stderr.contains(value), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_variable() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for name in ["LOCAL_PORT", "DYNAMODB_PORT"] {
+        let stderr = failure(&[(name, &port)]);
+        assert!(stderr.contains(&format!("127.0.0.1:{port}")) && stderr.contains(name), "{stderr}");
+    }
+}
+
+/// A running server, and what it printed before it served.
+struct Server {
+    process: Child,
+    printed: String,
+}
+
+impl Server {
+    fn start(variables: &[(&str, &str)]) -> Self {
+        let mut process = command(variables).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut printed = String::new();
+        // The last of the commands.
+        while !printed.contains("/site/5/") {
+            printed.push_str(&lines.next().expect("the server says how to reach it"));
+            printed.push('\n');
+        }
+        // The log goes on, and must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, printed }
+    }
+
+    fn printed_token(&self) -> String {
+        let (_, rest) = self.printed.split_once("Authorization: Bearer ").expect("a curl command");
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// The status of a read with this token.
+    fn get(&self, path: &str, token: &str) -> u16 {
+        let (_, rest) = self.printed.split_once("served on http://").unwrap();
+        let address = rest.split(' ').next().unwrap();
+        let mut connection = TcpStream::connect(address).unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        connection.read_to_string(&mut response).unwrap();
+        response.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// What the server says when it does not start.
+fn failure(variables: &[(&str, &str)]) -> String {
+    let output = command(variables).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{variables:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The server with these variables and no others of the test's own environment, on free ports.
+fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+    command.env_clear().env("LOCAL_PORT", "0").env("DYNAMODB_PORT", "0").envs(variables.iter().copied());
+    command
+}
