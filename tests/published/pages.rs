@@ -1,7 +1,7 @@
 //! The pages of `docs/` against the template, the manifests and each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -48,6 +48,22 @@ fn the_configuration_page_lists_every_parameter_with_its_default() {
 }
 
 #[test]
+fn every_link_between_pages_leads_to_a_file_and_a_heading() {
+    let broken: Vec<String> = pages()
+        .iter()
+        .flat_map(|page| {
+            let text = std::fs::read_to_string(page).unwrap();
+            links(&text)
+                .into_iter()
+                .filter(|link| !leads_somewhere(page, link))
+                .map(|link| format!("{}: {link}", page.display()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
 fn the_dependencies_page_lists_every_direct_dependency_and_no_other() {
     let page = read("docs/dependencies.md");
     let listed: BTreeSet<&str> = page
@@ -72,6 +88,54 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
         let name = line.split(['.', ' ', '=']).next().filter(|name| inside && !name.is_empty())?;
         (!name.starts_with('#') && !["imaging-study", "local", "studies"].contains(&name)).then_some(name)
     })
+}
+
+/// The targets of a page's links, but for those to other sites.
+fn links(text: &str) -> Vec<String> {
+    let prose: String = text.split("```").step_by(2).collect();
+    prose
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.to_owned())
+        .filter(|target| !target.contains("://"))
+        .collect()
+}
+
+fn leads_somewhere(page: &Path, link: &str) -> bool {
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    if anchor.is_empty() {
+        return target.exists();
+    }
+    std::fs::read_to_string(target).is_ok_and(|text| {
+        text.lines().filter(|line| line.starts_with('#')).any(|heading| slug(heading) == anchor)
+    })
+}
+
+/// The anchor that GitHub makes of a heading.
+fn slug(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || ['-', '_', ' '].contains(c);
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(kept)
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+/// Every page of the repository.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages: Vec<PathBuf> = [root.to_owned(), root.join("docs")]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    assert!(pages.len() > 8, "{pages:?}");
+    pages
 }
 
 /// The rows of the first table below a heading, as cells.
