@@ -1,13 +1,14 @@
-//! The log, and in it the one line that every request leaves behind.
+//! The log, with one audit line for each request.
 //!
-//! Lines are flat JSON on standard output. The request's line has the target `imaging_study::audit`; fields that a
-//! request never came to know are left out of it. No line holds a token, a claim but `iss` and `sub`, or anything of
-//! a document.
+//! Lines are flat JSON on standard output. Audit lines have the target `imaging_study::audit` and leave out the fields
+//! that are not known. No line contains a token, a claim other than `iss` and `sub`, or anything of a document.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use lambda_http::http::StatusCode;
 use lambda_http::http::header::CONTENT_ENCODING;
+use lambda_http::lambda_runtime::Context;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use tracing::Subscriber;
@@ -18,27 +19,28 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::auth::Principal;
+use crate::http::event::MalformedEvent;
 use crate::http::{Route, body_len};
 use crate::ids::StudyRef;
 use crate::store::StorageFormat;
 
 const AUDIT: &str = "imaging_study::audit";
 
-/// Sends the log to standard output, and what a panic says into it. `level` is `AWS_LAMBDA_LOG_LEVEL`.
+/// Starts logging to standard output, panics included. `level` is `AWS_LAMBDA_LOG_LEVEL`.
 pub fn init(level: Option<&str>) {
     subscriber(level, std::io::stdout).init();
     std::panic::set_hook(Box::new(|panic| {
-        // Not the message: it may quote the text that a slice was cut from.
+        // Without the message, which may quote the text that a slice was cut from.
         let at = panic.location().map(ToString::to_string);
         tracing::error!(at, "panicked");
     }));
 }
 
-/// What writes this crate's events at `level` (TRACE, DEBUG, INFO, WARN, ERROR, FATAL; INFO without one) and above as
-/// lines of JSON.
+/// A subscriber that writes this crate's events at `level` (TRACE, DEBUG, INFO, WARN, ERROR, FATAL; default INFO) and
+/// above as lines of JSON.
 ///
-/// The request's line is written at every level. Other crates are heard from WARN on only: what the SDK and the HTTP
-/// client say below that has headers and bodies in it.
+/// Audit lines are written at every level, events of other crates at WARN and above only: below that, the SDK and the
+/// HTTP client log headers and bodies.
 pub fn subscriber<W>(level: Option<&str>, writer: W) -> impl Subscriber
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -76,7 +78,7 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// What is known of a request so far.
+/// The audit line of a request, as far as it is known.
 #[derive(Debug)]
 pub struct Audit {
     cold_start: bool,
@@ -109,39 +111,39 @@ impl Audit {
         }
     }
 
-    /// Notes the time that it took to judge the token.
+    /// Records the time that the token's verification took.
     pub fn auth_done(&mut self, since: Instant) {
         self.auth = Some(since.elapsed());
     }
 
-    /// Notes who asks.
+    /// Records who sent the request.
     pub fn principal(&mut self, principal: &Principal) {
         self.issuer = principal.issuer().map(str::to_owned);
         self.subject = principal.subject().map(str::to_owned);
     }
 
-    /// Notes the route.
+    /// Records the route.
     pub fn route(&mut self, route: Route) {
         self.route = route.name();
     }
 
-    /// Notes what is asked for.
+    /// Records the study that is requested.
     pub fn study_ref(&mut self, study_ref: &StudyRef) {
         self.study_ref = Some(study_ref.clone());
     }
 
-    /// Notes what reading cost.
+    /// Records the time and the read units that reading took.
     pub fn store_done(&mut self, since: Instant, read_units: f64) {
         self.store = Some(since.elapsed());
         self.read_units = Some(read_units);
     }
 
-    /// Notes the form in which the study was found.
+    /// Records the format that the study is stored in.
     pub fn storage_format(&mut self, format: StorageFormat) {
         self.format = Some(format);
     }
 
-    /// Writes the line: at INFO, and at ERROR where the fault is on this side.
+    /// Writes the line: at ERROR for a server error, else at INFO.
     pub fn end(self, request: &Request, response: &Response<Body>, reason: &str, cause: Option<&str>) {
         let status = response.status().as_u16();
         let lambda = request.lambda_context_ref();
@@ -180,7 +182,21 @@ impl Audit {
     }
 }
 
-/// The id that a client may name when it asks about a request: the gateway's, or else Lambda's.
+/// Writes the audit line of an invocation whose event is malformed. API Gateway answers it with 500.
+pub(crate) fn malformed_event(lambda: &Context, error: &MalformedEvent, cold_start: bool) {
+    tracing::error!(
+        target: AUDIT,
+        requestId = lambda.request_id.as_str(),
+        traceId = lambda.xray_trace_id.as_deref(),
+        status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+        reason = "event_malformed",
+        cause = %error,
+        coldStart = cold_start,
+        "request"
+    );
+}
+
+/// The id that clients see: the gateway's, or else Lambda's.
 pub(crate) fn request_id(request: &Request) -> Option<&str> {
     let lambda = || request.lambda_context_ref().map(|context| context.request_id.as_str());
     gateway_request_id(request).or_else(lambda)
@@ -194,7 +210,7 @@ fn gateway_request_id(request: &Request) -> Option<&str> {
     }
 }
 
-/// To the microsecond.
+/// In milliseconds, to the microsecond.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,6 +1,5 @@
 //! The Lambda function: log, configuration, clients, run.
 
-use std::convert::Infallible;
 use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,8 +7,8 @@ use std::sync::Arc;
 use imaging_study::config::{Config, process_env};
 use imaging_study::http::event::Event;
 use imaging_study::{Service, audit};
-use lambda_http::lambda_runtime::{self, tower::ServiceExt as _};
-use lambda_http::{Adapter, Error, Request, service_fn};
+use lambda_http::lambda_runtime::{self, LambdaEvent};
+use lambda_http::{Error, service_fn};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
@@ -43,9 +42,9 @@ fn runtime(max_concurrency: NonZeroU16) -> std::io::Result<Runtime> {
 async fn run(config: Config) -> Result<(), Error> {
     let service = Arc::new(Service::from_config(config).await?);
     service.warm_up().await;
-    let handler = service_fn(move |request: Request| {
+    lambda_runtime::run_concurrent(service_fn(move |invocation: LambdaEvent<Event>| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.handle(request).await) }
-    });
-    lambda_runtime::run_concurrent(Adapter::from(handler).map_request(Event::into_request)).await
+        async move { service.invoke(invocation).await }
+    }))
+    .await
 }

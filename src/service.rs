@@ -1,22 +1,26 @@
-//! The way of a request, step by step.
+//! The steps of a request.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
-use lambda_http::{Body, Request, Response};
+use lambda_http::lambda_runtime::LambdaEvent;
+use lambda_http::{Adapter, Body, Request, Response, Service as _, service_fn};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::audit::{self, Audit, error_chain};
 use crate::auth::{BrokenCryptography, Verifier};
 use crate::aws;
 use crate::config::Config;
+use crate::http::event::{Event, MalformedEvent};
 use crate::http::{self, Answer, ApiError, Capabilities, Media, RequestPath, ResponseOptions, Route};
-use crate::store::Store;
+use crate::store::{Found, ReadResult, Store};
 
-/// The service: what a request needs, made once.
+/// The service: everything that requests share.
 pub struct Service {
     verifier: Verifier,
     store: Store,
@@ -25,14 +29,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service that accepts what `verifier` accepts and reads from `store`.
+    /// A service that accepts the tokens that `verifier` accepts, and reads from `store`.
     #[must_use]
     pub fn new(verifier: Verifier, store: Store) -> Self {
         let capabilities = Capabilities::new(verifier.issuer());
         Self { verifier, store, capabilities, cold: AtomicBool::new(true) }
     }
 
-    /// Makes the clients that `config` asks for.
+    /// A service with the clients that `config` describes.
     pub async fn from_config(config: Config) -> Result<Self, StartError> {
         let roots = config.ca_bundle.as_deref().map(aws::ca_bundle).transpose()?;
         let aws = aws::sdk_config(roots, config.max_concurrency.get().into()).await;
@@ -42,8 +46,8 @@ impl Service {
         Ok(Self::new(verifier, store))
     }
 
-    /// Loads the keys and opens the store's connection, side by side, so that the first request waits for neither.
-    /// What fails is logged and tried again by the request that needs it.
+    /// Loads the keys and opens the store's connection concurrently, so that the first request waits for neither. A
+    /// failure is logged, and the request that needs it tries again.
     pub async fn warm_up(&self) {
         let (keys, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
         if let Err(error) = keys {
@@ -54,7 +58,20 @@ impl Service {
         }
     }
 
-    /// Answers a request. Whatever happens, there is an answer and one line in the log.
+    /// Answers an invocation. The error is the only one: everything else that can go wrong has a response.
+    pub async fn invoke(
+        &self,
+        LambdaEvent { payload, context }: LambdaEvent<Event>,
+    ) -> Result<impl Serialize + Send + use<>, MalformedEvent> {
+        let request = payload.into_request().inspect_err(|error| {
+            audit::malformed_event(&context, error, self.cold.swap(false, Ordering::Relaxed));
+        })?;
+        let handle = service_fn(|request| async { Ok::<_, Infallible>(self.handle(request).await) });
+        let Ok(response) = Adapter::from(handle).call(LambdaEvent::new(request, context)).await;
+        Ok(response)
+    }
+
+    /// Answers a request and writes its audit line.
     pub async fn handle(&self, request: Request) -> Answer {
         let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
         let path = RequestPath::of(&request);
@@ -64,14 +81,14 @@ impl Service {
         let (mut response, reason, cause) = match outcome {
             Ok(response) if response.status() == StatusCode::NOT_MODIFIED => (response, "not_modified", None),
             Ok(response) => (response, "ok", None),
-            Err(refusal) => {
+            Err(error) => {
                 let default = path.route.default_media();
-                let media = Media::wanted(&request, default).unwrap_or(default);
-                (refusal.response(media), refusal.code(), refusal.cause())
+                let media = Media::requested(&request, default).unwrap_or(default);
+                (error.response(media), error.code(), error.cause())
             }
         };
         if request.method() == Method::HEAD {
-            http::strip_body(&mut response);
+            http::without_body(&mut response);
         }
         if let Some(id) = audit::request_id(&request).and_then(|id| HeaderValue::from_str(id).ok()) {
             response.headers_mut().insert(X_REQUEST_ID, id);
@@ -112,24 +129,35 @@ impl Service {
         let options = ResponseOptions::of(request, path.route.default_media())?;
 
         let since = Instant::now();
-        let read = self.store.study(&study_ref).await;
-        audit.store_done(since, read.read_units);
-        let study = read.study?.ok_or(ApiError::StudyNotFound)?;
-        audit.storage_format(study.form);
-        if !patients.permits(study.properties.subject.as_deref()) {
-            return Err(ApiError::PatientNotGranted);
+        let read = self.store.study(&study_ref, |item| {
+            if patients.permits(item.properties().subject.as_deref()) {
+                http::response_to_item(request, item, &options)
+            } else {
+                Some(Err(ApiError::PatientNotGranted))
+            }
+        });
+        let ReadResult { found, read_units } = read.await;
+        audit.store_done(since, read_units);
+        match found?.ok_or(ApiError::StudyNotFound)? {
+            Found::Decided(format, response) => {
+                audit.storage_format(format);
+                response
+            }
+            Found::Document(study) => {
+                audit.storage_format(study.format);
+                http::response_to_study(request, study, &options)
+            }
         }
-        http::found(request, study, &options)
     }
 }
 
-/// Why the service does not start, beside its configuration.
+/// Why the service does not start with a valid configuration.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The roots for private endpoints cannot be had.
+    /// `AWS_CA_BUNDLE` cannot be used.
     #[error(transparent)]
     CaBundle(#[from] aws::CaBundleError),
-    /// The build is not fit to run.
+    /// The build lacks working cryptography.
     #[error(transparent)]
     Cryptography(#[from] BrokenCryptography),
 }

@@ -1,17 +1,16 @@
 //! The `CapabilityStatement`: what the service can do, and who issues its tokens (FHIR R4
 //! capabilitystatement.html).
 
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
-use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_http::http::HeaderValue;
+use lambda_http::http::header::CACHE_CONTROL;
 use lambda_http::{Body, Request, Response};
 use serde_json::json;
 
-use super::conditional::{self, Precondition};
 use super::error::ApiError;
-use super::response::{ResponseOptions, VARY_BY, assembled, represented};
+use super::response::{ResponseOptions, respond};
 use super::route::{RequestPath, parent_url};
 use super::subset::Subset;
-use crate::store::{Json, Properties, digest};
+use crate::store::{Json, Properties, digest_tag};
 
 /// The statement holds nothing about anybody, and changes with a deployment only.
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -91,28 +90,11 @@ impl Capabilities {
         path: &RequestPath<'_>,
     ) -> Result<Response<Body>, ApiError> {
         path.site()?;
-        let options = ResponseOptions {
-            subset: Subset::Whole,
-            ..ResponseOptions::of(request, path.route.default_media())?
-        };
+        let default = path.route.default_media();
+        let options = ResponseOptions { subset: Subset::Whole, ..ResponseOptions::of(request, default)? };
         let text = self.text(parent_url(request).as_deref());
-        let etag = digest(text.as_bytes());
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(ETAG, HeaderValue::try_from(&etag).map_err(|_| ApiError::Panicked)?);
-        headers.insert(VARY, VARY_BY);
-        let current = Properties { etag, last_updated: None, subject: None };
-        let mut response = match conditional::evaluate(request.headers(), &current) {
-            Precondition::Failed => return Err(ApiError::PreconditionFailed),
-            Precondition::NotModified => assembled(StatusCode::NOT_MODIFIED, headers, Body::Empty),
-            Precondition::Met => {
-                let body = represented(Json::Text(text), &options)?;
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(options.media.name()));
-                if matches!(body, Body::Binary(_)) {
-                    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                }
-                assembled(StatusCode::OK, headers, body)
-            }
-        };
+        let properties = Properties { etag: digest_tag(&text), last_updated: None, subject: None };
+        let mut response = respond(request, Json::Text(text), &properties, &options)?;
         response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
         Ok(response)
     }

@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110 §13), in the order of §13.2.2.
+//! Conditional requests (RFC 9110 §13), evaluated in the order of §13.2.2.
 
 use std::time::UNIX_EPOCH;
 
@@ -9,21 +9,21 @@ use lambda_http::http::header::{
 
 use crate::store::Properties;
 
-/// What a request's conditions come to.
+/// The result of a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precondition {
-    /// There are none, or they hold: the document goes out.
+    /// There is none, or all are true: 200.
     Met,
-    /// The client has the document: 304.
+    /// The client has this state of the document: 304.
     NotModified,
-    /// The client wants another state of the document than there is: 412.
+    /// The client wants another state of the document: 412.
     Failed,
 }
 
 pub(super) fn evaluate(headers: &HeaderMap, study: &Properties) -> Precondition {
     if headers.contains_key(IF_MATCH) {
-        // Strong comparison (§13.1.1): a weak entity tag never matches, not even itself.
-        if !tags(headers, &IF_MATCH).any(|tag| tag == "*" || !tag.starts_with("W/") && tag == study.etag) {
+        // Only `*` can match: the comparison is strong (§13.1.1), and all our entity tags are weak.
+        if !tags(headers, &IF_MATCH).any(|tag| tag == "*") {
             return Precondition::Failed;
         }
     } else if let (Some(updated), Some(since)) = (study.last_updated, date(headers, &IF_UNMODIFIED_SINCE))
@@ -32,10 +32,9 @@ pub(super) fn evaluate(headers: &HeaderMap, study: &Properties) -> Precondition 
         return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
-        // Weak comparison (§13.1.2), and `If-Modified-Since` counts for nothing beside it (§13.1.3).
-        let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
-        let current = opaque(&study.etag);
-        if tags(headers, &IF_NONE_MATCH).any(|tag| tag == "*" || opaque(tag) == current) {
+        // The comparison is weak (§13.1.2), and `If-Modified-Since` is ignored (§13.1.3).
+        let current = opaque_tag(&study.etag);
+        if tags(headers, &IF_NONE_MATCH).any(|tag| tag == "*" || opaque_tag(tag) == current) {
             return Precondition::NotModified;
         }
     } else if let (Some(updated), Some(since)) = (study.last_updated, date(headers, &IF_MODIFIED_SINCE))
@@ -46,8 +45,12 @@ pub(super) fn evaluate(headers: &HeaderMap, study: &Properties) -> Precondition 
     Precondition::Met
 }
 
-/// The entity tags of a list, over all its lines. A tag may hold commas, so the list is cut at its quotes; the rest of
-/// a malformed list is passed over.
+fn opaque_tag(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+/// The entity tags of a list, from all its lines. A tag may contain commas, so the list is split at its quotes. Of a
+/// malformed line, the rest is ignored.
 fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| {
         let mut rest = line;
@@ -67,7 +70,7 @@ fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
     })
 }
 
-/// A header's HTTP-date in seconds since 1970; one that is malformed or comes twice is ignored (§13.1.3).
+/// The HTTP-date of a header, in seconds since 1970. One that is malformed or repeated is ignored (§13.1.3).
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let mut lines = headers.get_all(name).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return None };
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_come_to_what_rfc_9110_section_13_says() {
+    fn preconditions_are_evaluated_as_rfc_9110_section_13_says() {
         for (lines, expected) in [
             (&[][..], Met),
             (&[(IF_NONE_MATCH, "W/\"3\"")], NotModified),
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_count_for_nothing_where_the_document_has_none() {
+    fn dates_are_ignored_where_the_document_has_none() {
         assert_eq!(outcome(&[(IF_MODIFIED_SINCE, AFTER)], None), Met);
         assert_eq!(outcome(&[(IF_UNMODIFIED_SINCE, BEFORE)], None), Met);
     }

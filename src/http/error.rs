@@ -1,4 +1,4 @@
-//! Every way in which a request can end without its document, and the one mapping of these to answers.
+//! Every reason for not sending the document, and the one mapping of these to responses.
 
 use std::borrow::Cow;
 
@@ -8,23 +8,22 @@ use lambda_http::{Body, Response};
 use serde_json::json;
 
 use super::negotiation::Media;
-use super::response::{VARY_BY, assembled};
+use super::response::{VARY_BY, response};
 use crate::audit::error_chain;
 use crate::auth::{AccessDenied, AuthError, TokenError};
 use crate::ids::IdError;
-use crate::store::DocumentError;
-use crate::store::StoreError;
+use crate::store::{DocumentError, StoreError};
 
-/// Why a request is not answered with its document.
+/// Why a request does not get its document.
 #[derive(Debug)]
 pub enum ApiError {
     /// The method is neither GET nor HEAD.
     MethodNotAllowed,
-    /// There is no token, or it is not accepted.
+    /// The token is missing or not accepted.
     Token(TokenError),
-    /// No key set could be had, so no token can be judged.
+    /// No key set could be loaded, so no token can be verified.
     KeysUnavailable,
-    /// The path is not one that this service answers.
+    /// The path is not a route of this service.
     RouteNotFound,
     /// The path names a FHIR resource or interaction other than reading an ImagingStudy.
     InteractionNotSupported,
@@ -38,39 +37,41 @@ pub enum ApiError {
     SiteNotGranted,
     /// There is no such study.
     StudyNotFound,
-    /// The client accepts no representation that exists.
-    NotAcceptable,
-    /// The document only fits compressed, and the client does not take gzip.
+    /// The client accepts neither JSON media type.
+    MediaNotAcceptable,
+    /// The client accepts neither gzip nor uncompressed text.
+    CodingNotAcceptable,
+    /// The document is too large to be sent uncompressed, and the client does not accept gzip.
     CompressionRequired,
-    /// `If-Match` or `If-Unmodified-Since` does not hold.
+    /// `If-Match` or `If-Unmodified-Since` is false.
     PreconditionFailed,
-    /// The store failed.
+    /// The study could not be read, or cannot be served.
     Store(StoreError),
-    /// What is stored cannot be served.
-    Document(DocumentError),
     /// The handler panicked.
     Panicked,
 }
 
 impl ApiError {
-    /// The status that the refusal is answered with.
+    /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::InvalidId(_) => StatusCode::BAD_REQUEST,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::ScopeInsufficient | Self::PatientNotGranted => StatusCode::FORBIDDEN,
-            // RFC 9110 §15.5.4 lets a server hide that it forbids.
+            // RFC 9110 §15.5.4: a server may hide that access is forbidden.
             Self::RouteNotFound
             | Self::InteractionNotSupported
             | Self::SiteNotGranted
             | Self::StudyNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotAcceptable | Self::CompressionRequired => StatusCode::NOT_ACCEPTABLE,
+            Self::MediaNotAcceptable | Self::CodingNotAcceptable | Self::CompressionRequired => {
+                StatusCode::NOT_ACCEPTABLE
+            }
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Store(StoreError::Refused(_) | StoreError::Document(_))
-            | Self::Document(_)
-            | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(StoreError::Refused(_) | StoreError::Document(_)) | Self::Panicked => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -78,7 +79,7 @@ impl ApiError {
         }
     }
 
-    /// The stable word for the reason in the audit line.
+    /// The `reason` of the audit line: stable, dashboards depend on it.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -93,29 +94,28 @@ impl ApiError {
             Self::PatientNotGranted => "patient_not_granted",
             Self::SiteNotGranted => "site_not_granted",
             Self::StudyNotFound => "study_not_found",
-            Self::NotAcceptable => "not_acceptable",
+            Self::MediaNotAcceptable | Self::CodingNotAcceptable => "not_acceptable",
             Self::CompressionRequired => "compression_required",
             Self::PreconditionFailed => "precondition_failed",
             Self::Store(StoreError::Throttled(_)) => "store_throttled",
             Self::Store(StoreError::Unreachable(_)) => "store_unreachable",
             Self::Store(StoreError::Timeout) => "store_timeout",
             Self::Store(StoreError::Refused(_)) => "store_refused",
-            Self::Store(StoreError::Document(_)) | Self::Document(_) => "document_broken",
+            Self::Store(StoreError::Document(_)) => "document_broken",
             Self::Panicked => "panicked",
         }
     }
 
-    /// What lies behind the refusal, for the log and never for the client; `None` where the word says it all.
+    /// The causes, for the log and never for the client; `None` if [`ApiError::code`] is all there is to say.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Store(error) => Some(error_chain(error)),
-            Self::Document(error) => Some(error_chain(error)),
             _ => None,
         }
     }
 
-    /// The refusal as an answer, in the media type that the client prefers.
+    /// The error as a response in this media type.
     #[must_use]
     pub fn response(&self, media: Media) -> Response<Body> {
         let status = self.status();
@@ -148,7 +148,7 @@ impl ApiError {
                 }],
             }),
         };
-        assembled(status, headers, Body::Text(body.to_string()))
+        response(status, headers, Body::Text(body.to_string()))
     }
 
     fn message(&self) -> Cow<'static, str> {
@@ -159,14 +159,15 @@ impl ApiError {
             Self::RouteNotFound | Self::SiteNotGranted | Self::StudyNotFound => "Not Found",
             Self::InteractionNotSupported => "Only ImagingStudy/{id} and metadata are supported",
             Self::MethodNotAllowed => "Method not allowed",
-            Self::NotAcceptable => "Only application/json and application/fhir+json can be sent",
+            Self::MediaNotAcceptable => "Only application/json and application/fhir+json can be sent",
+            Self::CodingNotAcceptable => "Only the content codings gzip and identity can be sent",
             Self::CompressionRequired => {
                 "The study is too large to be sent uncompressed: send Accept-Encoding: gzip"
             }
-            Self::PreconditionFailed => "The study is not in the state that the request's conditions name",
-            Self::Store(StoreError::Refused(_) | StoreError::Document(_))
-            | Self::Document(_)
-            | Self::Panicked => "Internal Server Error",
+            Self::PreconditionFailed => "The study is not in the state that the request's preconditions name",
+            Self::Store(StoreError::Refused(_) | StoreError::Document(_)) | Self::Panicked => {
+                "Internal Server Error"
+            }
             Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
                 "Service Unavailable"
             }
@@ -175,7 +176,7 @@ impl ApiError {
         message.into()
     }
 
-    /// A code of FHIR R4's value set issue-type.
+    /// A code of the value set `issue-type` (FHIR R4).
     fn issue_type(&self) -> &'static str {
         match self.status() {
             StatusCode::BAD_REQUEST => "value",
@@ -197,14 +198,14 @@ impl ApiError {
     }
 }
 
-/// Whether a method is one that is answered.
+/// Whether the service supports a method.
 pub(crate) fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
 const INSUFFICIENT_SCOPE: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
 
-/// RFC 6750 §3: no error code where no credentials came, `invalid_token` otherwise.
+/// A challenge (RFC 6750 §3): without an error code if the request has no credentials, else `invalid_token`.
 fn challenge(reason: TokenError) -> HeaderValue {
     let plain = HeaderValue::from_static("Bearer realm=\"imaging-study\"");
     match reason.description() {
@@ -242,15 +243,12 @@ impl From<AccessDenied> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Document(error) => Self::Document(error),
-            error => Self::Store(error),
-        }
+        Self::Store(error)
     }
 }
 
 impl From<DocumentError> for ApiError {
     fn from(error: DocumentError) -> Self {
-        Self::Document(error)
+        Self::Store(error.into())
     }
 }

@@ -1,54 +1,136 @@
 //! API Gateway events, made safe for `lambda_http`.
 //!
-//! Left alone it parses every event as each format in turn, builds a URI from an event's host, path and query and
-//! panics where that is none, and of a REST event's repeated headers it keeps the last value only, though a second
-//! `Authorization` must not go unseen.
+//! `lambda_http` tries each event format in turn, reads bodies that nobody needs, panics where the path, the query, the
+//! host or the stage make no URI, repeats the values of an event that it cannot deserialize, and keeps only the last of
+//! a REST event's repeated headers, where a second `Authorization` must not go unseen.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
 
+use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::header::HOST;
 use lambda_http::http::{HeaderMap, HeaderName};
-use lambda_http::lambda_runtime::LambdaEvent;
+use lambda_http::lambda_runtime::Diagnostic;
 use lambda_http::request::LambdaRequest;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, IntoDeserializer as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
+use thiserror::Error;
 
-/// An event of API Gateway, in either payload format, with nothing in it that would make a panic or hide a header.
+/// Longest path and query, in bytes. API Gateway accepts 10,240 bytes of request line and headers together.
+const MAX_URI_PART_BYTES: usize = 16 << 10;
+
+/// An event of API Gateway in either payload format, or why it is none.
 #[derive(Debug)]
-pub struct Event(LambdaRequest);
+pub struct Event(Result<LambdaRequest, MalformedEvent>);
+
+/// An event that cannot be deserialized. Contains nothing of the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("malformed event: {category} error at line {line}, column {column}")]
+pub struct MalformedEvent {
+    category: &'static str,
+    line: usize,
+    column: usize,
+}
 
 impl Event {
-    /// Hands an invocation on to `lambda_http`.
-    #[must_use]
-    pub fn into_request(invocation: LambdaEvent<Self>) -> LambdaEvent<LambdaRequest> {
-        LambdaEvent { payload: invocation.payload.0, context: invocation.context }
+    pub(crate) fn into_request(self) -> Result<LambdaRequest, MalformedEvent> {
+        self.0
     }
 }
 
 impl<'de> Deserialize<'de> for Event {
-    /// By its `version`: an HTTP API says 2.0, a REST API nothing or 1.0.
+    /// Never fails for JSON: the caller would report the error with the values that caused it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Version<'a> {
-            #[serde(borrow)]
-            version: Option<Cow<'a, str>>,
-        }
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let version = serde_json::from_str::<Version<'_>>(raw.get()).map_err(D::Error::custom)?.version;
-        let request = match version.as_deref() {
-            Some("2.0") => serde_json::from_str(raw.get()).map(LambdaRequest::ApiGatewayV2),
-            _ => serde_json::from_str(raw.get()).map(LambdaRequest::ApiGatewayV1),
-        };
-        request.map(|request| Self(sanitized(request))).map_err(D::Error::custom)
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(parse(json).map(sanitized).map_err(MalformedEvent::from)))
     }
 }
 
-/// Where the host that the client named is kept: `lambda_http` panics on some values of `Host`.
+/// Reads the format that the event's `version` names: 2.0 from an HTTP API, 1.0 or none from a REST API.
+fn parse(json: &str) -> serde_json::Result<LambdaRequest> {
+    #[derive(Deserialize)]
+    struct Version<'a> {
+        #[serde(borrow)]
+        version: Option<Cow<'a, str>>,
+    }
+    match serde_json::from_str::<Version<'_>>(json)?.version.as_deref() {
+        Some("2.0") => {
+            serde_json::from_str(json).map(|WithoutBody(request)| LambdaRequest::ApiGatewayV2(request))
+        }
+        _ => serde_json::from_str(json).map(|WithoutBody(request)| LambdaRequest::ApiGatewayV1(request)),
+    }
+}
+
+/// A `T` that is read from an object without its member `body`, which is skipped.
+struct WithoutBody<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for WithoutBody<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(OtherMembers(map)))
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData)).map(Self)
+    }
+}
+
+struct OtherMembers<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for OtherMembers<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.0.next_key::<Cow<'de, str>>()? {
+            if name != "body" {
+                return seed.deserialize(name.into_deserializer()).map(Some);
+            }
+            self.0.next_value::<IgnoredAny>()?;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
+
+impl From<serde_json::Error> for MalformedEvent {
+    fn from(error: serde_json::Error) -> Self {
+        let category = match error.classify() {
+            Category::Io => "io",
+            Category::Syntax => "syntax",
+            Category::Data => "data",
+            Category::Eof => "eof",
+        };
+        Self { category, line: error.line(), column: error.column() }
+    }
+}
+
+impl From<MalformedEvent> for Diagnostic {
+    fn from(error: MalformedEvent) -> Self {
+        Self { error_type: "MalformedEvent".to_owned(), error_message: error.to_string() }
+    }
+}
+
+/// Keeps the host that the client named: `lambda_http` panics on some values of `Host`.
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What may not stand in a path or query as it is (RFC 3986 §3.3, §3.4); `%` stays, since it may be an escape already.
+/// The characters that must be percent-encoded in a path or query (RFC 3986 §3.3, §3.4). `%` is not among them, since it
+/// may begin an escape already.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -67,15 +149,27 @@ const NOT_IN_QUERY: &AsciiSet = &NOT_IN_PATH.remove(b'?');
 fn sanitized(mut request: LambdaRequest) -> LambdaRequest {
     match &mut request {
         LambdaRequest::ApiGatewayV1(request) => {
-            encode(&mut request.path, NOT_IN_PATH);
+            sanitize_path(&mut request.path);
+            sanitize_lists(&mut request.query_string_parameters);
+            sanitize_lists(&mut request.multi_value_query_string_parameters);
+            request.request_context.stage = None;
             request.request_context.domain_name = None;
             move_host(&mut request.headers);
             move_host(&mut request.multi_value_headers);
             keep_repeated(&mut request.headers, &request.multi_value_headers);
         }
         LambdaRequest::ApiGatewayV2(request) => {
-            encode(&mut request.raw_path, NOT_IN_PATH);
-            encode(&mut request.raw_query_string, NOT_IN_QUERY);
+            sanitize_path(&mut request.raw_path);
+            match &mut request.raw_query_string {
+                Some(query) => {
+                    percent_encode(query, NOT_IN_QUERY);
+                    if query.len() > MAX_URI_PART_BYTES {
+                        query.clear();
+                    }
+                }
+                None => sanitize_lists(&mut request.query_string_parameters),
+            }
+            request.request_context.stage = None;
             request.request_context.domain_name = None;
             move_host(&mut request.headers);
         }
@@ -84,7 +178,43 @@ fn sanitized(mut request: LambdaRequest) -> LambdaRequest {
     request
 }
 
-/// Replaces an `X-Forwarded-Host` that the client may have sent.
+/// Makes a path start with a slash and drops one that is too long, which no route has.
+fn sanitize_path(path: &mut Option<String>) {
+    let Some(path) = path else { return };
+    percent_encode(path, NOT_IN_PATH);
+    if path.len() > MAX_URI_PART_BYTES {
+        path.clear();
+    }
+    if !path.starts_with('/') {
+        path.insert(0, '/');
+    }
+}
+
+fn percent_encode(text: &mut String, set: &'static AsciiSet) {
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/%=&".contains(&byte)) {
+        *text = utf8_percent_encode(text, set).to_string();
+    }
+}
+
+/// Drops parameters with an empty list of values, and all of them if they are too long together.
+fn sanitize_lists(parameters: &mut QueryMap) {
+    if parameters.is_empty() {
+        return;
+    }
+    // A QueryMap with an empty list panics when it is iterated.
+    let lists = serde_json::to_value(&*parameters).and_then(serde_json::from_value);
+    let mut lists: HashMap<String, Vec<String>> = lists.unwrap_or_default();
+    lists.retain(|_, values| !values.is_empty());
+    let bytes =
+        lists.iter().map(|(name, values)| values.iter().map(|value| name.len() + value.len()).sum::<usize>());
+    // Percent-encoding triples a length at most; a separator and an equals sign are added.
+    if 3 * bytes.sum::<usize>() > MAX_URI_PART_BYTES {
+        lists.clear();
+    }
+    *parameters = lists.into();
+}
+
+/// Replaces any `X-Forwarded-Host` that the client sent.
 fn move_host(headers: &mut HeaderMap) {
     headers.remove(X_FORWARDED_HOST);
     if let Some(host) = headers.remove(HOST) {
@@ -92,37 +222,29 @@ fn move_host(headers: &mut HeaderMap) {
     }
 }
 
-/// The single-valued headers would replace the multi-valued ones that they repeat.
+/// Removes the single-valued headers that would replace multi-valued ones.
 fn keep_repeated(single: &mut HeaderMap, multi: &HeaderMap) {
     for name in multi.keys() {
         single.remove(name);
     }
 }
 
-fn encode(text: &mut Option<String>, set: &'static AsciiSet) {
-    if let Some(text) = text
-        && !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/%=&".contains(&byte))
-    {
-        *text = utf8_percent_encode(text, set).to_string();
-    }
-}
-
 /// The request of an event, as the handler gets it.
 #[cfg(test)]
 pub(super) fn request(json: &str) -> lambda_http::Request {
-    serde_json::from_str::<Event>(json).expect("an event").0.into()
+    serde_json::from_str::<Event>(json).expect("JSON").0.expect("an event").into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(json: &str) -> Result<LambdaRequest, serde_json::Error> {
-        serde_json::from_str::<Event>(json).map(|event| event.0)
+    fn parsed(json: &str) -> Result<LambdaRequest, MalformedEvent> {
+        serde_json::from_str::<Event>(json).expect("JSON").0
     }
 
     #[test]
-    fn what_is_no_event_of_api_gateway_is_refused_without_its_content() {
+    fn other_events_are_malformed_and_their_content_is_not_repeated() {
         for json in
             ["{}", "[]", "1", r#"{"version":"2.0"}"#, r#"{"secret":"x"}"#, r#"{"Records":[{"secret":1}]}"#]
         {

@@ -6,21 +6,20 @@ use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING};
 use lambda_http::http::{HeaderMap, HeaderName};
 use lambda_http::{Request, RequestExt};
 
-/// The two names under which the one representation, JSON, goes out.
+/// The media types of the one representation, JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Media {
-    /// `application/json`, as the published contract says.
+    /// `application/json`, the media type of the published contract.
     #[default]
     Json,
-    /// `application/fhir+json`; errors are an `OperationOutcome` then.
+    /// `application/fhir+json`. Errors are an `OperationOutcome`.
     FhirJson,
 }
 
 impl Media {
     /// The media type that the client prefers; `None` if it accepts neither. `_format` overrides `Accept`. `default` is for
-    /// clients that send neither or accept both equally without naming one.
-    #[must_use]
-    pub fn wanted(request: &Request, default: Self) -> Option<Self> {
+    /// clients that send neither, or accept both equally without naming one.
+    pub(crate) fn requested(request: &Request, default: Self) -> Option<Self> {
         match request.query_string_parameters_ref().and_then(|query| query.first("_format")) {
             Some(format) => Self::of_format(format),
             None => Self::of_accept(request.headers(), default),
@@ -28,8 +27,7 @@ impl Media {
     }
 
     /// The media type's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::FhirJson => "application/fhir+json",
@@ -38,7 +36,7 @@ impl Media {
 
     fn of_format(format: &str) -> Option<Self> {
         let (name, parameters) = split_parameters(format);
-        // A plus that was not percent-encoded arrives as a space.
+        // A plus sign that was not percent-encoded arrives as a space.
         match name.to_ascii_lowercase().replace(' ', "+").as_str() {
             "application/json" | "text/json" => Some(Self::Json),
             "json" | "application/fhir+json" => Some(Self::FhirJson),
@@ -52,7 +50,7 @@ impl Media {
             return Some(default);
         }
         let quality = |media: Self| {
-            // The most specific range that matches decides (RFC 9110 §12.5.1).
+            // The most specific media range takes precedence (RFC 9110 §12.5.1).
             members(headers, &ACCEPT)
                 .filter_map(|range| {
                     let (name, parameters) = split_parameters(range);
@@ -70,7 +68,7 @@ impl Media {
         };
         let (json_specific, json) = quality(Self::Json);
         let (fhir_specific, fhir) = quality(Self::FhirJson);
-        // At the same quality the more specific range wins, and FHIR's own name if the client names both.
+        // At equal quality the more specific range wins, and FHIR's media type where both are named.
         match (fhir, fhir_specific).cmp(&(json, json_specific)) {
             _ if (json, fhir) == (0, 0) => None,
             Ordering::Greater => Some(Self::FhirJson),
@@ -81,18 +79,21 @@ impl Media {
     }
 }
 
-/// Which content codings a client takes.
+/// The content codings that a client accepts, at least one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Coding {
-    /// gzip is taken, and not liked less than the plain text.
-    pub gzip: bool,
-    /// The plain text is taken.
-    pub identity: bool,
+pub(super) struct Coding {
+    /// gzip is acceptable.
+    pub(super) gzip: bool,
+    /// gzip is acceptable and no less preferred than uncompressed text.
+    pub(super) prefers_gzip: bool,
+    /// Uncompressed text is acceptable.
+    pub(super) identity: bool,
 }
 
 impl Coding {
-    /// RFC 9110 §12.5.3. gzip must be asked for: a client that says nothing gets the plain text.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// Reads `Accept-Encoding` (RFC 9110 §12.5.3), but gzip must be asked for: a client without the header gets
+    /// uncompressed text. `None` if neither coding is acceptable.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let of = |names: &[&str]| {
             members(headers, &ACCEPT_ENCODING).find_map(|member| {
                 let (name, parameters) = split_parameters(member);
@@ -102,16 +103,18 @@ impl Coding {
         let any = of(&["*"]);
         let gzip = of(&["gzip", "x-gzip"]).or(any).unwrap_or(0);
         let identity = of(&["identity"]);
-        Self {
-            gzip: gzip > 0 && gzip >= identity.unwrap_or(0),
-            // Only `identity;q=0`, or `*;q=0` without a word on identity, refuses the plain text.
+        let coding = Self {
+            gzip: gzip > 0,
+            prefers_gzip: gzip > 0 && gzip >= identity.unwrap_or(0),
+            // Only `identity;q=0`, or `*;q=0` where identity is not listed, excludes uncompressed text.
             identity: identity.or(any).is_none_or(|quality| quality > 0),
-        }
+        };
+        (coding.gzip || coding.identity).then_some(coding)
     }
 }
 
-/// The members of a header that is a list, over all its lines.
-pub(super) fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// The members of a list header, from all its lines.
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()
@@ -134,13 +137,13 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// `fhirVersion` names the FHIR release that the client can read; 4.0 is what is stored.
+/// Whether `fhirVersion`, the FHIR release that the client reads, is absent or R4.
 fn is_r4(parameters: &str) -> bool {
     parameter(parameters, "fhirVersion")
         .is_none_or(|version| matches!(version.trim_matches('"'), "4.0" | "4.0.0" | "4.0.1"))
 }
 
-/// A quality in thousandths (RFC 9110 §12.4.2): 1000 without one, 0 for one that is malformed.
+/// The weight in thousandths (RFC 9110 §12.4.2): 1000 by default, 0 if malformed.
 fn quality(parameters: &str) -> u16 {
     let Some(text) = parameter(parameters, "q") else { return 1000 };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -168,23 +171,23 @@ mod tests {
         for line in lines {
             request = request.header(ACCEPT, *line);
         }
-        Media::wanted(&request.body(Body::Empty).unwrap(), Media::Json)
+        Media::requested(&request.body(Body::Empty).unwrap(), Media::Json)
     }
 
     fn formatted(format: &str, accept: &str) -> Option<Media> {
         let request = http::Request::get("/").header(ACCEPT, accept).body(Body::Empty).unwrap();
         let query = HashMap::from([("_format".to_owned(), vec![format.to_owned()])]);
-        Media::wanted(&request.with_query_string_parameters(query), Media::Json)
+        Media::requested(&request.with_query_string_parameters(query), Media::Json)
     }
 
-    fn coding(line: &str) -> (bool, bool) {
+    /// Whether gzip and uncompressed text are acceptable, and whether gzip is preferred.
+    fn coding(line: &str) -> Option<(bool, bool, bool)> {
         let request = http::Request::get("/").header(ACCEPT_ENCODING, line).body(Body::Empty).unwrap();
-        let coding = Coding::of(request.headers());
-        (coding.gzip, coding.identity)
+        Coding::of(request.headers()).map(|coding| (coding.gzip, coding.identity, coding.prefers_gzip))
     }
 
     #[test]
-    fn accept_chooses_between_the_two_names_of_json() {
+    fn accept_chooses_between_the_two_media_types() {
         for (lines, media) in [
             (&[][..], Some(Media::Json)),
             (&["*/*"], Some(Media::Json)),
@@ -229,26 +232,29 @@ mod tests {
     }
 
     #[test]
-    fn accept_encoding_says_whether_gzip_and_plain_text_are_taken() {
-        for (line, taken) in [
-            ("gzip", (true, true)),
-            ("GZip, deflate, br", (true, true)),
-            ("x-gzip", (true, true)),
-            ("*", (true, true)),
-            ("br", (false, true)),
-            ("identity", (false, true)),
-            ("", (false, true)),
-            ("gzip;q=0", (false, true)),
-            ("gzip;q=0.000, *", (false, true)),
-            ("gzip;q=0.001", (true, true)),
-            ("gzip;q=0.5, identity;q=0.8", (false, true)),
-            ("gzip;q=0.8, identity;q=0.5", (true, true)),
-            ("gzip, identity;q=0", (true, false)),
-            ("gzip, *;q=0", (true, false)),
-            ("identity;q=0", (false, false)),
-            ("*;q=0", (false, false)),
+    fn accept_encoding_chooses_between_gzip_and_uncompressed_text() {
+        let gzip = Some((true, true, true));
+        let identity = Some((false, true, false));
+        for (line, accepted) in [
+            ("gzip", gzip),
+            ("GZip, deflate, br", gzip),
+            ("x-gzip", gzip),
+            ("*", gzip),
+            ("br", identity),
+            ("identity", identity),
+            ("", identity),
+            ("gzip;q=0", identity),
+            ("gzip;q=0.000, *", identity),
+            ("gzip;q=0.001", gzip),
+            ("gzip;q=0.5, identity;q=0.8", Some((true, true, false))),
+            ("gzip;q=0.8, identity;q=0.5", gzip),
+            ("gzip, identity;q=0", Some((true, false, true))),
+            ("gzip, *;q=0", Some((true, false, true))),
+            ("identity;q=0", None),
+            ("br, identity;q=0", None),
+            ("*;q=0", None),
         ] {
-            assert_eq!(coding(line), taken, "{line}");
+            assert_eq!(coding(line), accepted, "{line}");
         }
     }
 }

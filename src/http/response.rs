@@ -1,4 +1,4 @@
-//! What goes out: status, headers and body of every answer.
+//! Successful responses: status, headers and body.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use lambda_http::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Body, IntoResponse, Request, RequestExt, Response};
 
 use super::conditional::{self, Precondition};
@@ -15,19 +15,24 @@ use super::error::ApiError;
 use super::negotiation::{Coding, Media};
 use super::subset::{self, Subset};
 use crate::store::{
-    DocumentError, Json, MAX_GZIP_BYTES, StoredStudy, attribute, claimed_len, compress, inflate,
+    DocumentError, Json, MAX_GZIP_BYTES, Properties, StoredItem, StoredStudy, attribute, check_gzip,
+    claimed_len, compress, inflate,
 };
 
-/// The most bytes that Lambda takes as the answer to one invocation, counted on the JSON that carries the body.
-pub const MAX_PAYLOAD_BYTES: usize = 6_291_556;
-/// Room for what that JSON holds beside the body: status and headers, all of them bounded.
+/// Lambda's limit on the response to one invocation, counted on the JSON that carries the body.
+const MAX_PAYLOAD_BYTES: usize = 6_291_556;
+/// Reserved for the rest of that JSON: status and headers, all of them bounded.
 const ENVELOPE_BYTES: usize = 2_048;
-// base64 makes four characters of three bytes.
-const _: () = assert!(MAX_GZIP_BYTES == (MAX_PAYLOAD_BYTES - ENVELOPE_BYTES) / 4 * 3);
-/// Text below this size goes out as it is: compressing it costs more than sending it.
+/// Maximum size of a text body, as a JSON string.
+pub(super) const MAX_TEXT_BYTES: usize = MAX_PAYLOAD_BYTES - ENVELOPE_BYTES;
+// base64 encodes three bytes in four characters.
+const _: () = assert!(MAX_GZIP_BYTES == MAX_TEXT_BYTES / 4 * 3);
+/// Smaller text is sent uncompressed: compressing it costs more than sending it.
 const COMPRESS_FROM_BYTES: usize = 16 << 10;
+/// Maximum size of indented text. A larger document is sent as stored: indentation is for people.
+const MAX_PRETTY_BYTES: usize = 1 << 20;
 
-/// An answer. It goes to the gateway as it stands: `lambda_http`'s own conversion of a response would copy the body.
+/// A response as the gateway receives it: `lambda_http`'s own conversion would copy the body.
 #[derive(Debug)]
 pub struct Answer(pub Response<Body>);
 
@@ -37,9 +42,9 @@ impl IntoResponse for Answer {
     }
 }
 
-/// How a client wants the document: what its headers and query say.
+/// How the client wants the document, by its headers and query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResponseOptions {
+pub(crate) struct ResponseOptions {
     pub(super) media: Media,
     pub(super) coding: Coding,
     pub(super) subset: Subset,
@@ -47,74 +52,139 @@ pub struct ResponseOptions {
 }
 
 impl ResponseOptions {
-    /// Reads the options of a request; [`ApiError::NotAcceptable`] if it accepts no JSON. `default` is the route's media type.
-    pub fn of(request: &Request, default: Media) -> Result<Self, ApiError> {
+    /// Reads the options of a request; `default` is the media type of its route. Fails if the request accepts neither
+    /// media type, or no content coding.
+    pub(crate) fn of(request: &Request, default: Media) -> Result<Self, ApiError> {
         let query = |name| request.query_string_parameters_ref().and_then(|query| query.first(name));
-        let media = Media::wanted(request, default).ok_or(ApiError::NotAcceptable)?;
         Ok(Self {
-            media,
-            coding: Coding::of(request.headers()),
+            media: Media::requested(request, default).ok_or(ApiError::MediaNotAcceptable)?,
+            coding: Coding::of(request.headers()).ok_or(ApiError::CodingNotAcceptable)?,
             subset: Subset::of(query("_summary"), query("_elements")),
             pretty: query("_pretty") == Some("true"),
         })
     }
 
-    fn changes_the_text(&self) -> bool {
-        self.pretty || self.subset != Subset::Whole
+    /// The properties of the response: those of the document, but each subset has an entity tag of its own.
+    fn properties(&self, document: &Properties) -> Properties {
+        let mut properties = document.clone();
+        if let Some(suffix) = self.subset.tag_suffix() {
+            properties.etag = format!("{}~{suffix}\"", properties.etag.trim_end_matches('"'));
+        }
+        properties
+    }
+
+    /// Whether gzip data is sent as stored, neither inflated nor parsed.
+    fn passes_through(&self, gzip: &[u8]) -> bool {
+        let indents = self.pretty && claimed_len(gzip) <= MAX_PRETTY_BYTES;
+        self.subset == Subset::Whole
+            && !indents
+            && (self.coding.prefers_gzip || self.coding.gzip && may_exceed_text(gzip))
     }
 }
 
-/// The answer to a request whose study was found: 200, or 304 if the client has it.
-pub fn found(
+/// The response that a study's own item is enough for: 304, 412, or 200 to HEAD where the document is in parts.
+pub(crate) fn response_to_item(
+    request: &Request,
+    item: &StoredItem,
+    options: &ResponseOptions,
+) -> Option<Result<Response<Body>, ApiError>> {
+    if let StoredItem::Whole(StoredStudy { json: Json::Gzip(gzip), .. }) = item
+        && !options.coding.gzip
+        && may_exceed_text(gzip)
+    {
+        // Preconditions apply only where the response would be 200 (RFC 9110 §13.2.1), and this may be 406.
+        return None;
+    }
+    let properties = options.properties(item.properties());
+    unmet_precondition(request, &properties).or_else(|| match item {
+        StoredItem::Split { .. } if request.method() == Method::HEAD => {
+            // RFC 9110 §9.3.2 lets `Content-Length` be left out: only the parts would tell it.
+            let body = if options.coding.prefers_gzip { Body::Binary(Vec::new()) } else { Body::Empty };
+            Some(ok(&properties, options.media, body))
+        }
+        _ => None,
+    })
+}
+
+/// The response to a request whose study was found: 200, 304 or 412.
+pub(crate) fn response_to_study(
     request: &Request,
     study: StoredStudy,
-    wish: &ResponseOptions,
+    options: &ResponseOptions,
 ) -> Result<Response<Body>, ApiError> {
-    let mut headers = HeaderMap::with_capacity(8);
-    let etag = HeaderValue::from_str(&study.properties.etag);
-    let etag = etag.map_err(|_| DocumentError::AttributeType(attribute::ETAG))?;
-    headers.insert(ETAG, etag);
-    if let Some(date) = study.properties.last_updated.and_then(http_date) {
-        headers.insert(LAST_MODIFIED, date);
+    respond(request, study.json, &options.properties(&study.properties), options)
+}
+
+/// The response to a request for `json`: 200, 304 or 412.
+pub(super) fn respond(
+    request: &Request,
+    json: Json,
+    properties: &Properties,
+    options: &ResponseOptions,
+) -> Result<Response<Body>, ApiError> {
+    let body = body(json, options)?;
+    unmet_precondition(request, properties).unwrap_or_else(|| ok(properties, options.media, body))
+}
+
+fn unmet_precondition(
+    request: &Request,
+    properties: &Properties,
+) -> Option<Result<Response<Body>, ApiError>> {
+    match conditional::evaluate(request.headers(), properties) {
+        Precondition::Met => None,
+        Precondition::NotModified => {
+            Some(headers(properties).map(|headers| response(StatusCode::NOT_MODIFIED, headers, Body::Empty)))
+        }
+        Precondition::Failed => Some(Err(ApiError::PreconditionFailed)),
     }
-    headers.insert(VARY, VARY_BY);
-    match conditional::evaluate(request.headers(), &study.properties) {
-        Precondition::Met => {}
-        Precondition::NotModified => return Ok(assembled(StatusCode::NOT_MODIFIED, headers, Body::Empty)),
-        Precondition::Failed => return Err(ApiError::PreconditionFailed),
-    }
-    let body = represented(study.json, wish)?;
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(wish.media.name()));
+}
+
+fn ok(properties: &Properties, media: Media, body: Body) -> Result<Response<Body>, ApiError> {
+    let mut headers = headers(properties)?;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
     if matches!(body, Body::Binary(_)) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    Ok(assembled(StatusCode::OK, headers, body))
+    Ok(response(StatusCode::OK, headers, body))
 }
 
-/// `Accept-Encoding` chooses between the stored bytes and the text, `Accept` between two names for the same JSON.
+/// The headers that 200 and 304 share.
+fn headers(properties: &Properties) -> Result<HeaderMap, ApiError> {
+    let mut headers = HeaderMap::with_capacity(8);
+    let etag = HeaderValue::from_str(&properties.etag);
+    headers.insert(ETAG, etag.map_err(|_| DocumentError::AttributeType(attribute::ETAG))?);
+    if let Some(date) = properties.last_updated.and_then(http_date) {
+        headers.insert(LAST_MODIFIED, date);
+    }
+    headers.insert(VARY, VARY_BY);
+    Ok(headers)
+}
+
+/// `Accept` chooses the name of the media type, `Accept-Encoding` the content coding.
 pub(super) const VARY_BY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
 
-pub(super) fn assembled(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+/// A response with the headers that all of them have.
+pub(super) fn response(status: StatusCode, mut headers: HeaderMap, body: Body) -> Response<Body> {
+    // Health data: no cache may store it (RFC 9111 §5.2.2.5).
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    let headers = response.headers_mut();
-    // Health data: no cache keeps it (RFC 9111 §5.2.2.5).
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// Turns the answer to GET into the one to HEAD (RFC 9110 §9.3.2): the same headers, with the length that the body has.
-pub(crate) fn strip_body(response: &mut Response<Body>) {
-    if response.status() != StatusCode::NOT_MODIFIED {
-        let length = body_len(response.body());
+/// Turns the response to GET into the response to HEAD: the same headers, and the length of the body that GET would
+/// have (RFC 9110 §9.3.2), where it is known.
+pub(crate) fn without_body(response: &mut Response<Body>) {
+    let length = body_len(response.body());
+    if length > 0 {
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
     *response.body_mut() = Body::Empty;
 }
 
-/// The body's bytes as the client gets them, before base64.
+/// The size of the body for the client, in bytes: without base64.
 pub(crate) fn body_len(body: &Body) -> usize {
     match body {
         Body::Text(text) => text.len(),
@@ -123,51 +193,50 @@ pub(crate) fn body_len(body: &Body) -> usize {
     }
 }
 
-/// The body in the representation that the client wants, if one exists that fits an answer.
-pub(super) fn represented(json: Json, wish: &ResponseOptions) -> Result<Body, ApiError> {
+/// The document in the representation that the client wants.
+fn body(json: Json, options: &ResponseOptions) -> Result<Body, ApiError> {
     let text = match json {
-        Json::Gzip(gzip) if !wish.changes_the_text() => {
-            if wish.coding.gzip {
-                return compressed(gzip);
-            }
-            // Known before inflating, for documents that we wrote.
-            if claimed_len(&gzip) > MAX_PAYLOAD_BYTES {
-                return Err(ApiError::CompressionRequired);
-            }
-            inflate(&gzip)?
+        Json::Gzip(gzip) if options.passes_through(&gzip) => return gzip_body(gzip),
+        Json::Gzip(gzip)
+            if !options.coding.gzip
+                && options.subset == Subset::Whole
+                && claimed_len(&gzip) > MAX_TEXT_BYTES =>
+        {
+            check_gzip(&[gzip])?;
+            return Err(ApiError::CompressionRequired);
         }
-        Json::Gzip(gzip) => shaped(inflate(&gzip)?, wish)?,
-        Json::Text(text) => shaped(text, wish)?,
+        Json::Gzip(gzip) => inflate(&gzip)?,
+        Json::Text(text) => text,
     };
-    if wish.coding.gzip && (text.len() >= COMPRESS_FROM_BYTES || !wish.coding.identity) {
-        return compressed(compress(text.as_bytes(), Compression::fast()));
+    let text = match options.subset.of_document(text, options.coding.gzip)? {
+        Json::Text(text) if options.pretty => subset::pretty(&text, MAX_PRETTY_BYTES).unwrap_or(text),
+        Json::Text(text) => text,
+        Json::Gzip(gzip) => return gzip_body(gzip),
+    };
+    let fits = || payload_len(&text) <= MAX_TEXT_BYTES;
+    let compresses =
+        options.coding.prefers_gzip && (text.len() >= COMPRESS_FROM_BYTES || !options.coding.identity);
+    if compresses || options.coding.gzip && !fits() {
+        return gzip_body(compress(text.as_bytes(), Compression::fast()));
     }
-    if !wish.coding.identity {
-        return Err(ApiError::NotAcceptable);
-    }
-    if payload_len(&text) > MAX_PAYLOAD_BYTES - ENVELOPE_BYTES {
-        return Err(ApiError::CompressionRequired);
-    }
-    Ok(Body::Text(text))
+    if fits() { Ok(Body::Text(text)) } else { Err(ApiError::CompressionRequired) }
 }
 
-/// gzip data as a body, if an answer can carry it.
-fn compressed(gzip: Vec<u8>) -> Result<Body, ApiError> {
+/// gzip data as a body, if a response can carry it.
+fn gzip_body(gzip: Vec<u8>) -> Result<Body, ApiError> {
     if gzip.len() <= MAX_GZIP_BYTES { Ok(Body::Binary(gzip)) } else { Err(DocumentError::TooLarge.into()) }
 }
 
-fn shaped(text: String, wish: &ResponseOptions) -> Result<String, ApiError> {
-    let text = match wish.subset.applied_to(&text)? {
-        Some(subset) => subset,
-        None => text,
-    };
-    Ok(if wish.pretty { subset::pretty(&text) } else { text })
+/// Whether the text of gzip data may be too large for a response: in JSON, each character needs at most two.
+fn may_exceed_text(gzip: &[u8]) -> bool {
+    claimed_len(gzip) > MAX_TEXT_BYTES / 2
 }
 
-/// The length of `text` as a JSON string: quotes, backslashes and control characters are escaped (RFC 8259 §7).
+/// The length of `text` as a JSON string, in bytes: quotes, backslashes and control characters are escaped
+/// (RFC 8259 §7).
 fn payload_len(text: &str) -> usize {
-    if text.len() <= MAX_PAYLOAD_BYTES / 8 {
-        // Cannot come near the limit, whatever is in it.
+    if text.len() <= MAX_TEXT_BYTES / 6 {
+        // Cannot reach the limit, whatever it contains.
         return text.len();
     }
     let escaped = text.bytes().map(|byte| match byte {
@@ -178,7 +247,7 @@ fn payload_len(text: &str) -> usize {
     escaped.sum::<usize>() + 2
 }
 
-/// RFC 9110 §5.6.7; `None` before 1970 and after 9999.
+/// An HTTP-date (RFC 9110 §5.6.7); `None` before 1970 and after 9999.
 fn http_date(seconds: i64) -> Option<HeaderValue> {
     let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds < 253_402_300_800)?;
     HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))).ok()

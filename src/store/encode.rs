@@ -1,5 +1,4 @@
-//! Writing the form that we write: text where it fits the same read unit, else gzip, in parts where one item is too
-//! small for it.
+//! Writing a document: as text where that fits one read unit, else as gzip, in parts where that exceeds one item.
 
 use std::io::Write as _;
 
@@ -7,26 +6,25 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::item::{StudyHeader, hex};
+use super::item::{StudyHeader, digest};
 use super::{DocumentError, Item, MAX_GZIP_BYTES, MAX_JSON_BYTES, attribute};
 use crate::ids::{FhirId, SiteId};
 
-/// One read unit: an item of up to this many bytes costs half a unit, eventually consistent.
+/// The item size, in bytes, up to which an eventually consistent read costs half a read unit.
 const READ_UNIT_BYTES: usize = 4096;
-/// The most that DynamoDB keeps in one item, names and values together.
+/// DynamoDB's limit on the size of an item, names and values together.
 const MAX_ITEM_BYTES: usize = 409_600;
-/// The bytes of a document that one part holds: an item's limit less its keys and names, rounded down.
+/// The bytes of a document in one part: [`MAX_ITEM_BYTES`] less keys and names, rounded down.
 const PART_BYTES: usize = 400_000;
 
-/// The items that a document becomes.
+/// The items of a document.
 #[derive(Debug)]
 pub struct Encoded {
-    /// The study's own item; written after the parts.
+    /// The study's own item, to be written after the parts.
     pub head: Item,
-    /// The parts of a document that is too large for one item; mostly none.
+    /// The parts of a document that exceeds one item; usually none.
     pub parts: Vec<Item>,
 }
 
@@ -36,18 +34,18 @@ pub enum EncodeError {
     /// It could not be served.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// It has no `id`, or another one than the key that it is to be stored under.
+    /// Its `id` is missing, or differs from the id that it is to be stored under.
     #[error("the document's id is not the id that it is stored under")]
     Id,
-    /// Even compressed it is more than one answer of a Lambda function can carry.
-    #[error("the document has {0} bytes compressed; an answer carries {MAX_GZIP_BYTES}")]
+    /// It exceeds [`MAX_GZIP_BYTES`] when compressed.
+    #[error("the document has {0} bytes compressed; a response carries {MAX_GZIP_BYTES}")]
     TooLarge(usize),
 }
 
-/// Turns a document into the items that hold it. The key is the id in lower case; the document keeps its bytes.
+/// Encodes a document as items. The sort key is the id in lower case; the document's bytes do not change.
 pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeError> {
-    let outline = StudyHeader::of(json)?;
-    if outline.id.as_deref() != Some(id.as_str()) {
+    let header = StudyHeader::of(json)?;
+    if header.id.as_deref() != Some(id.as_str()) {
         return Err(EncodeError::Id);
     }
     if json.len() > MAX_JSON_BYTES {
@@ -55,11 +53,11 @@ pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeE
     }
     let key = id.key();
     let mut head = keyed(site, key.as_str());
-    head.insert(attribute::ETAG.to_owned(), AttributeValue::S(outline.etag(json)));
-    if let Some(instant) = outline.meta.last_updated {
+    head.insert(attribute::ETAG.to_owned(), AttributeValue::S(header.etag(json)));
+    if let Some(instant) = header.meta.last_updated {
         head.insert(attribute::LAST_UPDATED.to_owned(), AttributeValue::S(instant.into_owned()));
     }
-    if let Some(subject) = outline.subject.reference {
+    if let Some(subject) = header.subject.reference {
         head.insert(attribute::SUBJECT.to_owned(), AttributeValue::S(subject.into_owned()));
     }
 
@@ -76,8 +74,8 @@ pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeE
         head.insert(attribute::DOCUMENT.to_owned(), AttributeValue::B(Blob::new(gzip)));
         return Ok(Encoded { head, parts: Vec::new() });
     }
-    // The content's name is in the parts' keys, so parts of two versions never mix; `#` is in no FHIR id.
-    let content = hex(&Sha256::digest(&gzip)[..16]);
+    // The keys of parts name the content, so that the parts of two versions never mix; `#` is in no FHIR id.
+    let content = digest(&gzip);
     let mut keys = Vec::new();
     let mut parts = Vec::new();
     for (index, chunk) in gzip.chunks(PART_BYTES).enumerate() {
@@ -91,19 +89,19 @@ pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeE
     Ok(Encoded { head, parts })
 }
 
-/// The sort keys of the parts that a head item names; none for a document that stands in one item.
+/// The sort keys of the parts that a head item names; none for a document in one item.
 #[must_use]
 pub fn part_keys(head: &Item) -> Vec<String> {
     let keys = head.get(attribute::PARTS).and_then(|keys| keys.as_l().ok());
     keys.into_iter().flatten().filter_map(|key| key.as_s().ok().cloned()).collect()
 }
 
-/// gzip of `bytes`.
+/// Compresses `bytes` to a gzip member.
 pub(crate) fn compress(bytes: &[u8], level: Compression) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8 + 64), level);
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    #[expect(clippy::expect_used, reason = "writing to a Vec does not fail, and nothing else does")]
-    written.expect("a Vec takes every byte")
+    #[expect(clippy::expect_used, reason = "writing to a Vec does not fail")]
+    written.expect("writing to a Vec does not fail")
 }
 
 fn keyed(site: &SiteId, key: &str) -> Item {
@@ -113,7 +111,7 @@ fn keyed(site: &SiteId, key: &str) -> Item {
     ])
 }
 
-/// The bytes that DynamoDB counts for an item of strings and binaries: names and values.
+/// The size that DynamoDB counts for an item of strings and binaries: names and values, in bytes.
 fn size(item: &Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),

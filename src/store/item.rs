@@ -1,41 +1,44 @@
-//! What a stored study is: the forms in which a document stands in the table, reading each, and writing the one
-//! that we write.
+//! Reading a study's item.
 //!
-//! | form | how it stands in the item |
+//! | format | the item |
 //! |---|---|
-//! | gzip | `document`: B, gzip of the JSON bytes; or `parts`, the sort keys of the items that hold it |
+//! | gzip | `document`: B, gzip of the JSON bytes; or `parts`: L, the sort keys of the items that hold those bytes |
 //! | text | `document`: S, JSON |
 //! | map  | `document`: M, native attributes |
-//! | flat | no `document`; the item itself is the resource, beside `siteId` |
+//! | flat | no `document`; the item itself is the resource, with `siteId` added |
 //!
-//! Beside `document` an item may carry `etag`, `lastUpdated` and `subject`. Whoever writes `etag` has written all of
-//! them; without it they are read from the document, by a parse that skips over the rest.
+//! Items with a `document` or `parts` may also have `etag`, `lastUpdated` and `subject`. A writer that sets `etag` sets
+//! all three that apply. Without `etag`, all are read from the document. Null attributes count as absent.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::fmt;
+use std::io::{self, Write};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::date_time::{DateTime, Format};
-use flate2::bufread::GzDecoder;
+use flate2::write::GzDecoder;
 use serde::{Deserialize, Deserializer};
-use sha2::{Digest, Sha256};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::attribute;
 use crate::ids::FhirId;
 
 /// An item of the table, by attribute name.
-pub type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>;
+pub type Item = std::collections::HashMap<String, AttributeValue>;
 
-/// The most bytes of JSON that one document may have: 32 MiB, some 190,000 instances. More is not inflated
-/// (a gzip bomb would take the function's memory), and not written either.
+/// Maximum size of a document: 32 MiB of JSON, about 190,000 instances. Neither written nor inflated beyond it, so that
+/// a gzip bomb cannot exhaust the function's memory.
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
-/// The most bytes of gzip data that a document may become: what one answer of a Lambda function can carry.
+/// Maximum size of a compressed document: what one response of a Lambda function can carry.
 pub const MAX_GZIP_BYTES: usize = 4_717_131;
 
-/// The form in which a document stands in the table.
+/// Maximum number of parts of a document. Twelve of ours hold [`MAX_GZIP_BYTES`].
+pub const MAX_PARTS: usize = 16;
+
+/// The format in which a document is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageFormat {
     /// gzip of the JSON bytes.
@@ -49,7 +52,7 @@ pub enum StorageFormat {
 }
 
 impl StorageFormat {
-    /// The form's name, as it stands in the audit line.
+    /// The format's name in the audit line.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -61,29 +64,29 @@ impl StorageFormat {
     }
 }
 
-/// A document as it was found, with what its headers and the patient check need.
+/// A stored document with its properties.
 #[derive(Debug)]
 pub struct StoredStudy {
-    /// The document itself.
+    /// The document.
     pub json: Json,
-    /// How it stands in the table.
-    pub form: StorageFormat,
-    /// What is known about it without opening it again.
+    /// The format it is stored in.
+    pub format: StorageFormat,
+    /// What is known without opening it again.
     pub properties: Properties,
 }
 
-/// The bytes of a document.
+/// A document's bytes.
 pub enum Json {
     /// Compressed, as stored.
     Gzip(Vec<u8>),
-    /// As text: an `ImagingStudy` whose syntax was checked when it was read.
+    /// The text of an `ImagingStudy`, valid JSON.
     Text(String),
 }
 
-/// What headers and the patient check need of a document.
+/// The properties of a document that response headers and the patient check need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Properties {
-    /// The `ETag` header's value: weak, of the version or of the bytes.
+    /// The entity tag, always weak: a document has several representations (RFC 9110 §8.8.3).
     pub etag: String,
     /// `meta.lastUpdated`, in whole seconds since 1970-01-01T00:00:00Z.
     pub last_updated: Option<i64>,
@@ -91,115 +94,186 @@ pub struct Properties {
     pub subject: Option<String>,
 }
 
-/// What a study's own item says.
+/// A study's own item.
 #[derive(Debug)]
 pub enum StoredItem {
-    /// All of the document.
+    /// It holds the whole document.
     Whole(StoredStudy),
-    /// Where the document's parts are, in order; their bytes, put together, are its gzip form.
+    /// It names the document's parts.
     Split {
-        /// The parts' sort keys.
+        /// The sort keys of the parts, in order, 1 to [`MAX_PARTS`]. Their bytes together are the gzip format.
         parts: Vec<String>,
-        /// What is known of the document as a whole.
+        /// The properties of the whole document.
         properties: Properties,
     },
 }
 
-/// Why an item cannot be served. Says nothing of what the document holds.
+impl StoredItem {
+    /// The document's properties.
+    #[must_use]
+    pub fn properties(&self) -> &Properties {
+        match self {
+            Self::Whole(study) => &study.properties,
+            Self::Split { properties, .. } => properties,
+        }
+    }
+
+    /// The format that the document is stored in.
+    #[must_use]
+    pub fn format(&self) -> StorageFormat {
+        match self {
+            Self::Whole(study) => study.format,
+            Self::Split { .. } => StorageFormat::Gzip,
+        }
+    }
+}
+
+/// Why an item cannot be served. Contains nothing of the document.
 #[derive(Debug, Error)]
 pub enum DocumentError {
-    /// `document` or an attribute beside it has a type that no form has.
-    #[error("attribute {0} has a type that no stored form has")]
+    /// An attribute has a type that no storage format has.
+    #[error("attribute {0} has a type that no storage format has")]
     AttributeType(&'static str),
-    /// Native attributes hold what JSON cannot say: a binary, a set, or a number that JSON spells otherwise.
+    /// A native attribute is a binary, a set, or a number that JSON writes differently.
     #[error("a native attribute has no JSON form")]
     NotJson,
-    /// The gzip data is damaged or ends early.
-    #[error("the gzip data is damaged")]
+    /// The gzip data is damaged, truncated, or followed by other data.
+    #[error("damaged gzip data")]
     Gzip(#[source] io::Error),
-    /// The document is larger than any that is served.
-    #[error("the document is larger than {MAX_JSON_BYTES} bytes")]
+    /// The document exceeds [`MAX_JSON_BYTES`], or [`MAX_GZIP_BYTES`] compressed.
+    #[error("the document is too large: at most {MAX_JSON_BYTES} bytes, {MAX_GZIP_BYTES} compressed")]
     TooLarge,
-    /// The text is no UTF-8.
+    /// The text is not UTF-8.
     #[error("the document is not UTF-8")]
     Utf8,
-    /// The text is no JSON, or its `resourceType`, `meta` or `subject` have the wrong shape.
-    #[error("the document is not JSON of an ImagingStudy (line {line}, column {column})")]
+    /// The text is not JSON, or `resourceType`, `meta` or `subject` has the wrong type.
+    #[error("invalid ImagingStudy JSON (line {line}, column {column})")]
     Json {
-        /// Line of the fault, from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// Column of the fault, from 1.
+        /// Column of the error, from 1.
         column: usize,
     },
     /// The document is a resource of another type.
     #[error("the document is not an ImagingStudy")]
     ResourceType,
-    /// A part that the head names is not there.
+    /// The item names no part, or more than [`MAX_PARTS`].
+    #[error("the item names {0} parts: must be 1 to {MAX_PARTS}")]
+    PartCount(usize),
+    /// A part that the item names does not exist.
     #[error("a part of the document is missing")]
     PartMissing,
 }
 
-/// Reads a study's own item, whichever form it has.
+impl From<serde_json::Error> for DocumentError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
+}
+
+/// Reads a study's own item in any storage format.
 pub fn read(mut item: Item) -> Result<StoredItem, DocumentError> {
-    let document = item.remove(attribute::DOCUMENT);
-    let parts = if document.is_none() { item.remove(attribute::PARTS) } else { None };
-    let (form, json) = match (document, parts) {
+    let mut take = |name| item.remove(name).filter(|value| !value.is_null());
+    let (document, parts) = (take(attribute::DOCUMENT), take(attribute::PARTS));
+    let (format, json) = match (document, parts) {
         (Some(AttributeValue::B(gzip)), _) => (StorageFormat::Gzip, Json::Gzip(gzip.into_inner())),
         (Some(AttributeValue::S(text)), _) => (StorageFormat::Text, Json::Text(text)),
         (Some(AttributeValue::M(map)), _) => (StorageFormat::Map, Json::Text(to_json(&map)?)),
         (Some(_), _) => return Err(DocumentError::AttributeType(attribute::DOCUMENT)),
-        (None, Some(AttributeValue::L(keys))) => {
-            let parts = keys
-                .into_iter()
-                .map(|key| match key {
-                    AttributeValue::S(key) => Ok(key),
-                    _ => Err(DocumentError::AttributeType(attribute::PARTS)),
-                })
-                .collect::<Result<_, _>>()?;
-            let properties = stored_properties(&item).ok_or(DocumentError::AttributeType(attribute::ETAG))?;
-            return Ok(StoredItem::Split { parts, properties });
-        }
+        (None, Some(AttributeValue::L(keys))) => return split(keys, &item),
         (None, Some(_)) => return Err(DocumentError::AttributeType(attribute::PARTS)),
         (None, None) => {
             item.remove(attribute::SITE);
             (StorageFormat::Flat, Json::Text(to_json(&item)?))
         }
     };
-    let beside = if form == StorageFormat::Flat { None } else { stored_properties(&item) };
-    let properties = match (&json, beside) {
-        // What we wrote was checked when it was written, and goes out as it is.
+    let stored = if format == StorageFormat::Flat { None } else { stored_properties(&item) };
+    let properties = match (&json, stored) {
+        // Not opened: the writer that set `etag` has checked the document.
         (Json::Gzip(gzip), Some(properties)) if looks_like_gzip(gzip) => properties,
-        (Json::Gzip(gzip), beside) => checked(&inflate(gzip)?, beside)?,
-        (Json::Text(text), beside) => checked(text, beside)?,
+        (Json::Gzip(gzip), stored) => checked(&inflate(gzip)?, stored)?,
+        (Json::Text(text), stored) => checked(text, stored)?,
     };
-    Ok(StoredItem::Whole(StoredStudy { json, form, properties }))
+    Ok(StoredItem::Whole(StoredStudy { json, format, properties }))
 }
 
-/// The properties of a document that is opened: those beside it, or else its own. It is checked either way.
-fn checked(json: &str, beside: Option<Properties>) -> Result<Properties, DocumentError> {
-    let outline = StudyHeader::of(json)?;
-    Ok(beside.unwrap_or_else(|| outline.properties(json)))
+fn split(keys: Vec<AttributeValue>, item: &Item) -> Result<StoredItem, DocumentError> {
+    if !(1..=MAX_PARTS).contains(&keys.len()) {
+        return Err(DocumentError::PartCount(keys.len()));
+    }
+    let key = |key| match key {
+        AttributeValue::S(key) => Ok(key),
+        _ => Err(DocumentError::AttributeType(attribute::PARTS)),
+    };
+    let parts = keys.into_iter().map(key).collect::<Result<_, _>>()?;
+    let properties = stored_properties(item).ok_or(DocumentError::AttributeType(attribute::ETAG))?;
+    Ok(StoredItem::Split { parts, properties })
 }
 
-/// Inflates gzip data to the JSON text that it holds, at most [`MAX_JSON_BYTES`] of it.
+/// Checks a document that is open. Its properties are the stored ones, or else its own.
+fn checked(json: &str, stored: Option<Properties>) -> Result<Properties, DocumentError> {
+    let header = StudyHeader::of(json)?;
+    Ok(stored.unwrap_or_else(|| header.properties(json)))
+}
+
+/// Puts the parts of a document together, once they are known to be one gzip member that a response can carry.
+pub fn join(parts: Vec<Vec<u8>>) -> Result<Vec<u8>, DocumentError> {
+    check_gzip(&parts)?;
+    let bytes = parts.iter().map(Vec::len).sum::<usize>();
+    let mut parts = parts.into_iter();
+    let mut gzip = parts.next().unwrap_or_default();
+    gzip.reserve_exact(bytes - gzip.len());
+    parts.for_each(|part| gzip.extend_from_slice(&part));
+    Ok(gzip)
+}
+
+/// Inflates a gzip member to its JSON text, at most [`MAX_JSON_BYTES`].
 pub fn inflate(gzip: &[u8]) -> Result<String, DocumentError> {
-    // The trailer's size is only a hint: whoever wrote the item wrote it too.
-    let hint = claimed_len(gzip).min(gzip.len().saturating_mul(16)).min(MAX_JSON_BYTES);
-    let mut bytes = Vec::with_capacity(hint + 1);
-    let mut limited = GzDecoder::new(gzip).take(MAX_JSON_BYTES as u64 + 1);
-    limited.read_to_end(&mut bytes).map_err(DocumentError::Gzip)?;
-    if bytes.len() > MAX_JSON_BYTES {
+    // No more at once than compression can plausibly have saved: the claim may be false.
+    let capacity = claimed_len(gzip).min(gzip.len().saturating_mul(16)).min(MAX_JSON_BYTES);
+    let text = decode(&[gzip], Vec::with_capacity(capacity))?;
+    String::from_utf8(text).map_err(|_| DocumentError::Utf8)
+}
+
+/// Checks that the chunks are one gzip member within the limits, in constant memory.
+pub(crate) fn check_gzip(chunks: &[impl AsRef<[u8]>]) -> Result<(), DocumentError> {
+    decode(chunks, io::sink()).map(drop)
+}
+
+fn decode<W: Write>(chunks: &[impl AsRef<[u8]>], out: W) -> Result<W, DocumentError> {
+    if chunks.iter().map(|chunk| chunk.as_ref().len()).sum::<usize>() > MAX_GZIP_BYTES {
         return Err(DocumentError::TooLarge);
     }
-    if !limited.into_inner().into_inner().is_empty() {
-        let message = "data after the end of the gzip member";
-        return Err(DocumentError::Gzip(io::Error::new(io::ErrorKind::InvalidData, message)));
+    let mut decoder = GzDecoder::new(Limited { out, left: MAX_JSON_BYTES });
+    // Data after the end of the member is not accepted, and so an error too.
+    let written = chunks.iter().try_for_each(|chunk| decoder.write_all(chunk.as_ref()));
+    match written.and_then(|()| decoder.finish()) {
+        Ok(limited) => Ok(limited.out),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(DocumentError::TooLarge),
+        Err(error) => Err(DocumentError::Gzip(error)),
     }
-    String::from_utf8(bytes).map_err(|_| DocumentError::Utf8)
 }
 
-/// The number of bytes that gzip data says it inflates to (RFC 1952 §2.3.1, ISIZE): exact below 4 GiB for what we
-/// wrote, a claim for what others wrote.
+/// A writer that fails with [`io::ErrorKind::FileTooLarge`] after `left` bytes.
+struct Limited<W> {
+    out: W,
+    left: usize,
+}
+
+impl<W: Write> Write for Limited<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The size that gzip data claims to inflate to (RFC 1952 §2.3.1, ISIZE). Only [`check_gzip`] or [`inflate`] can tell
+/// whether the claim is true.
 pub(crate) fn claimed_len(gzip: &[u8]) -> usize {
     gzip.last_chunk().map_or(0, |trailer| u32::from_le_bytes(*trailer) as usize)
 }
@@ -209,22 +283,22 @@ fn looks_like_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b, 8]) && bytes.len() >= 18
 }
 
-/// The properties that stand beside the document, if its writer left them there.
+/// The properties that the item itself has, if its writer set `etag`.
 fn stored_properties(item: &Item) -> Option<Properties> {
     let text = |name| item.get(name).and_then(|value| value.as_s().ok());
-    let etag = text(attribute::ETAG).filter(|etag| is_entity_tag(etag))?.clone();
     Some(Properties {
-        etag,
+        etag: text(attribute::ETAG).and_then(|etag| weak_tag(etag))?,
         last_updated: text(attribute::LAST_UPDATED).and_then(|instant| seconds(instant)),
         subject: text(attribute::SUBJECT).cloned(),
     })
 }
 
-/// RFC 9110 §8.8.3, bounded, so that it can stand in a header.
-fn is_entity_tag(text: &str) -> bool {
+/// An entity tag (RFC 9110 §8.8.3) made weak; `None` if `text` is none, or too long for a header.
+fn weak_tag(text: &str) -> Option<String> {
     let opaque = text.strip_prefix("W/").unwrap_or(text);
-    let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inner.is_some_and(|inner| inner.len() <= 128 && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'"'))
+    let inner = opaque.strip_prefix('"')?.strip_suffix('"')?;
+    let valid = inner.len() <= 128 && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+    valid.then(|| format!("W/{opaque}"))
 }
 
 fn seconds(instant: &str) -> Option<i64> {
@@ -232,27 +306,13 @@ fn seconds(instant: &str) -> Option<i64> {
 }
 
 impl Properties {
-    /// Reads the properties out of the document, skipping over everything else, and so checks that it is JSON and an
-    /// `ImagingStudy`.
+    /// Reads the properties from the document, which must be the JSON of an `ImagingStudy`.
     pub fn of(json: &str) -> Result<Self, DocumentError> {
         Ok(StudyHeader::of(json)?.properties(json))
     }
 }
 
-/// A weak entity tag of the bytes, for documents without a version: 128 bits of their SHA-256.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    format!("W/\"{}\"", hex(&Sha256::digest(bytes)[..16]))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The few members of an `ImagingStudy` that are looked at; serde skips the others without keeping them.
+/// The members of an `ImagingStudy` that are read. serde skips the others.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StudyHeader<'a> {
@@ -260,20 +320,15 @@ pub(super) struct StudyHeader<'a> {
     resource_type: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) id: Option<Cow<'a, str>>,
-    /// No member, or null: others' tables may hold nulls where FHIR has nothing.
-    #[serde(borrow, default, deserialize_with = "or_null")]
-    pub(super) meta: StudyHeaderMeta<'a>,
-    #[serde(borrow, default, deserialize_with = "or_null")]
-    pub(super) subject: StudyHeaderSubject<'a>,
-}
-
-fn or_null<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    pub(super) meta: MetaHeader<'a>,
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    pub(super) subject: SubjectHeader<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct StudyHeaderMeta<'a> {
+pub(super) struct MetaHeader<'a> {
     #[serde(borrow)]
     version_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -281,16 +336,21 @@ pub(super) struct StudyHeaderMeta<'a> {
 }
 
 #[derive(Default, Deserialize)]
-pub(super) struct StudyHeaderSubject<'a> {
+pub(super) struct SubjectHeader<'a> {
     #[serde(borrow)]
     pub(super) reference: Option<Cow<'a, str>>,
 }
 
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 impl<'a> StudyHeader<'a> {
     pub(super) fn of(json: &'a str) -> Result<Self, DocumentError> {
-        let outline: Self = serde_json::from_str(json)
-            .map_err(|fault| DocumentError::Json { line: fault.line(), column: fault.column() })?;
-        if outline.resource_type == "ImagingStudy" { Ok(outline) } else { Err(DocumentError::ResourceType) }
+        let header: Self = serde_json::from_str(json)?;
+        if header.resource_type == "ImagingStudy" { Ok(header) } else { Err(DocumentError::ResourceType) }
     }
 
     fn properties(self, json: &str) -> Properties {
@@ -301,17 +361,27 @@ impl<'a> StudyHeader<'a> {
         }
     }
 
-    /// The version where there is one (FHIR R4 http.html#versioning), else a digest of the whole document.
+    /// A weak entity tag of `meta.versionId` (FHIR R4 http.html#versioning), or else of 128 bits of the document's
+    /// SHA-256.
     pub(super) fn etag(&self, json: &str) -> String {
         match &self.meta.version_id {
             Some(version) if FhirId::parse(version).is_ok() => format!("W/\"{version}\""),
-            _ => digest(json.as_bytes()),
+            _ => digest_tag(json),
         }
     }
 }
 
-/// Writes native attributes out as a JSON object: `resourceType` first, then by name, so that the same item always
-/// gives the same bytes.
+/// The weak entity tag of a text without a version.
+pub(crate) fn digest_tag(text: &str) -> String {
+    format!("W/\"{}\"", digest(text.as_bytes()))
+}
+
+/// 128 bits of the SHA-256 digest, in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex::encode(&Sha256::digest(bytes)[..16])
+}
+
+/// Native attributes as a JSON object: `resourceType` first, the others by name, so that equal items give equal bytes.
 fn to_json(map: &Item) -> Result<String, DocumentError> {
     let mut json = Vec::with_capacity(4096);
     write_object(&mut json, map)?;
@@ -334,7 +404,7 @@ fn write_object(json: &mut Vec<u8>, map: &Item) -> Result<(), DocumentError> {
     Ok(())
 }
 
-/// Recursion is bounded: DynamoDB nests values 32 levels deep at most.
+/// The recursion is bounded: DynamoDB nests values at most 32 levels deep.
 fn write_value(json: &mut Vec<u8>, value: &AttributeValue) -> Result<(), DocumentError> {
     match value {
         AttributeValue::S(text) => write_string(json, text)?,
@@ -362,15 +432,15 @@ fn write_string(json: &mut Vec<u8>, text: &str) -> Result<(), DocumentError> {
     serde_json::to_writer(json, text).map_err(|_| DocumentError::NotJson)
 }
 
-/// The digits go out untouched, so they must be a number as RFC 8259 §6 spells it; no float is ever made of them.
+/// Whether DynamoDB's digits are a number in JSON as well (RFC 8259 §6): they are copied, not converted.
 fn is_json_number(digits: &str) -> bool {
-    serde_json::from_str::<&serde_json::value::RawValue>(digits).is_ok_and(|raw| raw.get() == digits)
+    serde_json::from_str::<&RawValue>(digits).is_ok_and(|raw| raw.get() == digits)
         && digits.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
-/// Never shows the document: it is health data.
-impl std::fmt::Debug for Json {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Shows the size only: documents are health data.
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gzip(bytes) => write!(f, "Gzip({} bytes)", bytes.len()),
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),

@@ -4,7 +4,7 @@ pub mod attribute;
 mod encode;
 mod item;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -15,23 +15,25 @@ use aws_sdk_dynamodb::config::endpoint::{
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
-use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use thiserror::Error;
 
 pub(crate) use encode::compress;
 pub use encode::{EncodeError, Encoded, encode, part_keys};
 pub use item::{
-    DocumentError, Item, Json, MAX_GZIP_BYTES, MAX_JSON_BYTES, Properties, StorageFormat, StoredItem,
-    StoredStudy, inflate, read,
+    DocumentError, Item, Json, MAX_GZIP_BYTES, MAX_JSON_BYTES, MAX_PARTS, Properties, StorageFormat,
+    StoredItem, StoredStudy, inflate, join, read,
 };
-pub(crate) use item::{claimed_len, digest};
+pub(crate) use item::{check_gzip, claimed_len, digest, digest_tag};
 
 use crate::ids::{SiteId, StudyRef};
 
-/// All calls that one read may need take this long at most, together.
+/// Time limit of one read with all its calls.
 pub const READ: Duration = Duration::from_secs(5);
+/// Parts of a document that are fetched at once.
+const PARTS_AT_ONCE: usize = 4;
 
-/// The table of studies. It can read and nothing else.
+/// The table of studies, to read from only.
 #[derive(Clone, Debug)]
 pub struct Store {
     client: Client,
@@ -41,29 +43,38 @@ pub struct Store {
 
 /// What a read found, and what it cost.
 #[derive(Debug)]
-pub struct ReadResult {
-    /// The study, or `None` where there is none.
-    pub study: Result<Option<StoredStudy>, StoreError>,
-    /// Read capacity units consumed, as DynamoDB counts them.
+pub struct ReadResult<T> {
+    /// What was found; `None` if there is no such study.
+    pub found: Result<Option<Found<T>>, StoreError>,
+    /// Read capacity units that DynamoDB reported, whether or not the read succeeded.
     pub read_units: f64,
+}
+
+/// A study that exists.
+#[derive(Debug)]
+pub enum Found<T> {
+    /// Its item was enough to decide.
+    Decided(StorageFormat, T),
+    /// The whole document.
+    Document(StoredStudy),
 }
 
 /// Why a study could not be read.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// DynamoDB refuses more calls for now.
-    #[error("DynamoDB throttles")]
+    /// DynamoDB throttled the request.
+    #[error("DynamoDB throttled the request")]
     Throttled(#[source] Box<SdkError<GetItemError>>),
-    /// DynamoDB is out of reach, or fails on its side.
-    #[error("DynamoDB is unreachable")]
+    /// DynamoDB could not be reached, or failed on its side.
+    #[error("DynamoDB is unavailable")]
     Unreachable(#[source] Box<SdkError<GetItemError>>),
     /// DynamoDB did not answer in time.
     #[error("DynamoDB did not answer in time")]
     Timeout,
-    /// DynamoDB refuses the call: no permission, no such table, no credentials.
-    #[error("DynamoDB refuses the call")]
+    /// DynamoDB rejected the request: no permission, no such table, no credentials.
+    #[error("DynamoDB rejected the request")]
     Refused(#[source] Box<SdkError<GetItemError>>),
-    /// The item is there and cannot be served.
+    /// The item exists and cannot be served.
     #[error(transparent)]
     Document(#[from] DocumentError),
 }
@@ -80,71 +91,113 @@ impl Store {
         Self { client: Client::from_conf(config.build()), table, consistent }
     }
 
-    /// Opens the connection, by reading an item that cannot exist, so that the first request finds it open and a
-    /// wrong table or permission shows at the start.
+    /// Opens the connection by reading an item that cannot exist: the first request finds the connection open, and a
+    /// wrong table or a missing permission shows at start.
     pub async fn connect(&self) -> Result<(), StoreError> {
-        self.item(attribute::NO_STUDY, attribute::NO_STUDY, false, &mut 0.0).await.map(drop)
+        self.item(attribute::NO_STUDY, attribute::NO_STUDY, false, &ReadUnits::default()).await.map(drop)
     }
 
-    /// Reads a study: by its id as given and, where there is none, by the id in lower case.
-    pub async fn study(&self, target: &StudyRef) -> ReadResult {
-        let mut read_units = 0.0;
-        let study = tokio::time::timeout(READ, self.find(target, &mut read_units))
+    /// Reads a study: by its id as given and, if there is none, by the id in lower case.
+    ///
+    /// `decide` sees the study's own item. Where it returns a value, that is the result, and no parts are fetched.
+    pub async fn study<T>(
+        &self,
+        study: &StudyRef,
+        decide: impl Fn(&StoredItem) -> Option<T>,
+    ) -> ReadResult<T> {
+        let units = ReadUnits::default();
+        let found = tokio::time::timeout(READ, self.find(study, &decide, &units))
             .await
             .unwrap_or(Err(StoreError::Timeout));
-        ReadResult { study, read_units }
+        ReadResult { found, read_units: units.total() }
     }
 
-    async fn find(&self, target: &StudyRef, units: &mut f64) -> Result<Option<StoredStudy>, StoreError> {
-        if let Some(study) = self.at(&target.site, target.study.as_str(), units).await? {
-            return Ok(Some(study));
-        }
-        match target.study.lower_case() {
-            Some(lower) => self.at(&target.site, lower.as_str(), units).await,
-            None => Ok(None),
+    async fn find<T>(
+        &self,
+        study: &StudyRef,
+        decide: &impl Fn(&StoredItem) -> Option<T>,
+        units: &ReadUnits,
+    ) -> Result<Option<Found<T>>, StoreError> {
+        let found = self.at(&study.site, study.study.as_str(), decide, units).await?;
+        match study.study.lower_case() {
+            Some(lower) if found.is_none() => self.at(&study.site, lower.as_str(), decide, units).await,
+            _ => Ok(found),
         }
     }
 
-    async fn at(&self, site: &SiteId, key: &str, units: &mut f64) -> Result<Option<StoredStudy>, StoreError> {
-        match self.assembled(site, key, self.consistent, units).await {
-            // The document was replaced between its head and its parts, or a part is not yet to be seen by an
-            // eventually consistent read: one more look, at what is there for certain.
+    async fn at<T>(
+        &self,
+        site: &SiteId,
+        key: &str,
+        decide: &impl Fn(&StoredItem) -> Option<T>,
+        units: &ReadUnits,
+    ) -> Result<Option<Found<T>>, StoreError> {
+        match self.once(site, key, self.consistent, decide, units).await {
+            // Either the document was replaced after its head was read, or an eventually consistent read does not see
+            // a part yet. A strongly consistent read sees the newest version as a whole.
             Err(StoreError::Document(DocumentError::PartMissing)) => {
-                self.assembled(site, key, true, units).await
+                self.once(site, key, true, decide, units).await
             }
             outcome => outcome,
         }
     }
 
-    async fn assembled(
+    async fn once<T>(
         &self,
         site: &SiteId,
         key: &str,
         consistent: bool,
-        units: &mut f64,
-    ) -> Result<Option<StoredStudy>, StoreError> {
+        decide: &impl Fn(&StoredItem) -> Option<T>,
+        units: &ReadUnits,
+    ) -> Result<Option<Found<T>>, StoreError> {
         let Some(item) = self.item(site.as_str(), key, consistent, units).await? else {
             return Ok(None);
         };
-        match read(item)? {
-            StoredItem::Whole(study) => Ok(Some(study)),
+        let item = read(item)?;
+        if let Some(decision) = decide(&item) {
+            return Ok(Some(Found::Decided(item.format(), decision)));
+        }
+        match item {
+            StoredItem::Whole(study) => Ok(Some(Found::Document(study))),
             StoredItem::Split { parts, properties } => {
-                let parts = try_join_all(parts.iter().map(|part| self.part(site, part, consistent))).await?;
-                *units += parts.iter().map(|(_, units)| units).sum::<f64>();
-                let gzip = parts.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>().concat();
-                Ok(Some(StoredStudy { json: Json::Gzip(gzip), form: StorageFormat::Gzip, properties }))
+                let gzip = join(self.parts(site, parts, consistent, units).await?)?;
+                let study = StoredStudy { json: Json::Gzip(gzip), format: StorageFormat::Gzip, properties };
+                Ok(Some(Found::Document(study)))
             }
         }
     }
 
-    async fn part(&self, site: &SiteId, key: &str, consistent: bool) -> Result<(Vec<u8>, f64), StoreError> {
-        let mut units = 0.0;
-        let mut item = self
-            .item(site.as_str(), key, consistent, &mut units)
-            .await?
-            .ok_or(StoreError::Document(DocumentError::PartMissing))?;
-        match item.remove(attribute::DOCUMENT) {
-            Some(AttributeValue::B(bytes)) => Ok((bytes.into_inner(), units)),
+    /// The parts under these keys, in order, as long as a response can carry them.
+    async fn parts(
+        &self,
+        site: &SiteId,
+        keys: Vec<String>,
+        consistent: bool,
+        units: &ReadUnits,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut room = MAX_GZIP_BYTES;
+        iter(keys)
+            .map(|key| self.part(site, key, consistent, units))
+            .buffered(PARTS_AT_ONCE)
+            .map(|part| {
+                let part = part?;
+                room = room.checked_sub(part.len()).ok_or(DocumentError::TooLarge)?;
+                Ok(part)
+            })
+            .try_collect()
+            .await
+    }
+
+    async fn part(
+        &self,
+        site: &SiteId,
+        key: String,
+        consistent: bool,
+        units: &ReadUnits,
+    ) -> Result<Vec<u8>, StoreError> {
+        let item = self.item(site.as_str(), &key, consistent, units).await?;
+        match item.ok_or(DocumentError::PartMissing)?.remove(attribute::DOCUMENT) {
+            Some(AttributeValue::B(bytes)) => Ok(bytes.into_inner()),
             _ => Err(DocumentError::AttributeType(attribute::DOCUMENT).into()),
         }
     }
@@ -154,7 +207,7 @@ impl Store {
         site: &str,
         key: &str,
         consistent: bool,
-        units: &mut f64,
+        units: &ReadUnits,
     ) -> Result<Option<Item>, StoreError> {
         let output = self
             .client
@@ -167,13 +220,28 @@ impl Store {
             .send()
             .await
             .map_err(StoreError::from)?;
-        *units += output.consumed_capacity.and_then(|consumed| consumed.capacity_units).unwrap_or(0.0);
+        units.add(output.consumed_capacity.and_then(|consumed| consumed.capacity_units).unwrap_or(0.0));
         Ok(output.item)
     }
 }
 
-/// Works out the endpoint at the first call and keeps it: table and region do not change, and the SDK would go through its
-/// rules anew for each call.
+/// The read capacity units of one read, counted as each response arrives: a read that fails or is cut off has cost
+/// them too.
+#[derive(Default)]
+struct ReadUnits(Mutex<f64>);
+
+impl ReadUnits {
+    fn add(&self, units: f64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += units;
+    }
+
+    fn total(self) -> f64 {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Resolves the endpoint at the first call and keeps it: table and region do not change, and the SDK would evaluate its
+/// rules for each call.
 #[derive(Debug)]
 struct ResolvedOnce {
     rules: DefaultResolver,
@@ -198,7 +266,7 @@ impl From<SdkError<GetItemError>> for StoreError {
         match boxed.as_ref() {
             SdkError::TimeoutError(_) => Self::Timeout,
             SdkError::DispatchFailure(failure) if failure.is_timeout() => Self::Timeout,
-            // What cannot even be sent: no credentials, for one.
+            // Nothing was sent: no credentials, for example.
             SdkError::ConstructionFailure(_) => Self::Refused(boxed),
             SdkError::DispatchFailure(failure) if failure.is_user() => Self::Refused(boxed),
             SdkError::ServiceError(service) => match service.err().code() {
@@ -211,7 +279,7 @@ impl From<SdkError<GetItemError>> for StoreError {
     }
 }
 
-/// Whether an error of this code says that DynamoDB refuses more calls for now.
+/// Whether an error code of DynamoDB means that it throttled the request.
 #[must_use]
 pub fn throttles(code: Option<&str>) -> bool {
     matches!(

@@ -3,6 +3,7 @@
 mod aws;
 mod output;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -11,8 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use http::Uri;
 use imaging_study::ids::{FhirId, SiteId, StudyRef};
-use imaging_study::store::Store;
-use imaging_study::store::{self, Json};
+use imaging_study::store::{self, Found, Json, Store};
 use output::{Output, pluralize, say, warn};
 use studies::input;
 use studies::load::{self, Counts, LoadOutcome};
@@ -210,8 +210,8 @@ async fn show(place: TableArgs, id: FhirId) -> Result<Verdict, Failed> {
     let name = place.table_name()?;
     let store = Store::new(&aws, place.endpoint_url.as_deref(), name.to_owned(), true);
     let target = StudyRef { site: place.site.clone(), study: id };
-    let study = store.study(&target).await.study.map_err(|error| TableError::of_store(name, error))?;
-    let Some(study) = study else {
+    let found = store.study(&target, |_| None::<Infallible>).await.found;
+    let Some(Found::Document(study)) = found.map_err(|error| TableError::of_store(name, error))? else {
         warn(&format!("studies: site {} has no study {}", target.site, target.study));
         return Ok(Verdict::Bad);
     };

@@ -257,7 +257,7 @@ fn served(head: Item, parts: impl Iterator<Item = Option<Vec<u8>>>) -> Result<()
     let json = match store::read(head)? {
         StoredItem::Whole(study) => study.json,
         StoredItem::Split { .. } => {
-            Json::Gzip(parts.collect::<Option<Vec<_>>>().ok_or(DocumentError::PartMissing)?.concat())
+            Json::Gzip(store::join(parts.collect::<Option<_>>().ok_or(DocumentError::PartMissing)?)?)
         }
     };
     match json {

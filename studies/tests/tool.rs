@@ -320,9 +320,9 @@ async fn check_reports_what_cannot_be_served() {
     assert_eq!(
         ran.out.lines().collect::<Vec<_>>(),
         [
-            "set: attribute document has a type that no stored form has",
-            "text: the document is not JSON of an ImagingStudy (line 1, column 1)",
-            "zip: the gzip data is damaged",
+            "set: attribute document has a type that no storage format has",
+            "text: invalid ImagingStudy JSON (line 1, column 1)",
+            "zip: damaged gzip data",
             "1 study can be served, 3 cannot, 0 parts are named by none"
         ]
     );

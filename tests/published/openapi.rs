@@ -122,14 +122,15 @@ fn refusals() -> Vec<ApiError> {
         ApiError::PatientNotGranted,
         ApiError::SiteNotGranted,
         ApiError::StudyNotFound,
-        ApiError::NotAcceptable,
+        ApiError::MediaNotAcceptable,
+        ApiError::CodingNotAcceptable,
         ApiError::CompressionRequired,
         ApiError::PreconditionFailed,
         ApiError::Store(StoreError::Throttled(fault())),
         ApiError::Store(StoreError::Unreachable(fault())),
         ApiError::Store(StoreError::Timeout),
         ApiError::Store(StoreError::Refused(fault())),
-        ApiError::Document(DocumentError::TooLarge),
+        ApiError::Store(StoreError::Document(DocumentError::TooLarge)),
         ApiError::Panicked,
     ];
     refusals.extend(TokenError::ALL.map(ApiError::Token));
