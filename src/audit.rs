@@ -157,6 +157,7 @@ impl Audit {
                     requestId = lambda.map(|context| context.request_id.as_str()),
                     gatewayRequestId = gateway_request_id(request),
                     traceId = lambda.and_then(|context| context.xray_trace_id.as_deref()),
+                    version = lambda.map(|context| context.env_config.version.as_str()),
                     issuer = self.issuer.as_deref(),
                     subject = self.subject.as_deref(),
                     route = self.route,

@@ -14,9 +14,49 @@ PYTHON = sys.executable
 CFN_LINT = pathlib.Path(PYTHON).with_name("cfn-lint")
 
 
+PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:studies"
+
+
 class Transformed(unittest.TestCase):
     def test_the_template_has_no_findings(self):
         self.assertEqual(findings(ROOT / "template.yaml"), [])
+
+    def test_the_form_without_codedeploy_has_no_findings(self):
+        self.assertEqual(findings(ROOT / "template.yaml", "DeploymentPreferenceEnabled=false"), [])
+
+    def test_the_form_for_managed_instances_has_no_findings(self):
+        self.assertEqual(findings(ROOT / "template.yaml", f"CapacityProviderArn={PROVIDER}", "MemorySize=2048"), [])
+
+    def test_only_the_form_for_managed_instances_names_the_provider_and_no_network(self):
+        provider = {
+            "LambdaManagedInstancesCapacityProviderConfig": {
+                "CapacityProviderArn": {"Ref": "CapacityProviderArn"},
+                "ExecutionEnvironmentMemoryGiBPerVCpu": {"Ref": "MemoryGiBPerVCpu"},
+                "PerExecutionEnvironmentMaxConcurrency": {"Ref": "MaxConcurrency"},
+            }
+        }
+        managed = properties(f"CapacityProviderArn={PROVIDER}")
+        self.assertEqual((managed.get("CapacityProviderConfig"), managed.get("VpcConfig")), (provider, None))
+        classic = properties()
+        self.assertEqual((classic.get("CapacityProviderConfig"), "VpcConfig" in classic), (None, True))
+
+    def test_the_examples_have_no_findings(self):
+        for example in ("private-api", "deployer"):
+            with self.subTest(example):
+                self.assertEqual(findings(ROOT / f"examples/{example}.yaml"), [])
+
+    def test_the_deployers_policies_are_as_short_as_iam_asks(self):
+        template = yaml_parse((ROOT / "examples/deployer.yaml").read_text())
+        values = {
+            "AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-2", "AWS::AccountId": "123456789012",
+            "StackName": "s" * 32, "ArtifactBucket": "b" * 63,
+        }
+        for name in ("FunctionPolicy", "DataPolicy"):
+            document = json.dumps(template["Resources"][name]["Properties"]["PolicyDocument"])
+            for key, value in values.items():
+                document = document.replace(f"${{{key}}}", value)
+            # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+            self.assertLess(len(document.replace(" ", "")), 6144, name)
 
     def test_a_deployment_alarm_on_the_api_is_found_to_close_a_cycle(self):
         template = yaml_parse((ROOT / "template.yaml").read_text())
@@ -26,6 +66,12 @@ class Transformed(unittest.TestCase):
             path = pathlib.Path(directory, "template.yaml")
             path.write_text(yaml_dump(template))
             self.assertIn("E3004", {finding.split()[0] for finding in findings(path)})
+
+
+def properties(*parameters):
+    """Those of the function in the transformed template."""
+    transformed = json.loads(run(PYTHON, ROOT / "tools/transform", ROOT / "template.yaml", *parameters))
+    return transformed["Resources"]["Function"]["Properties"]
 
 
 def findings(template, *parameters):

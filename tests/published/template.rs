@@ -75,32 +75,42 @@ fn the_table_has_the_keys_that_are_read() {
 
 #[test]
 fn the_data_outlives_the_stack() {
-    for name in ["StudyTable", "FunctionLogs", "AccessLogs"] {
+    for (name, policy) in [
+        ("StudyTable", "Retain"),
+        ("FunctionLogs", "RetainExceptOnCreate"),
+        ("AccessLogs", "RetainExceptOnCreate"),
+    ] {
         let resource = &template()["Resources"][name];
         assert_eq!(
             (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
-            (&json!("Retain"), &json!("Retain"))
+            (&json!(policy), &json!("Retain")),
+            "{name}"
         );
     }
 }
 
 #[test]
-fn the_function_may_read_the_table_and_only_what_is_configured_beside_it() {
+fn the_function_may_read_only_its_table_keys_and_secret_and_the_previous_ones() {
     let policies = &template()["Resources"]["FunctionRole"]["Properties"]["Policies"];
-    let only_if = |condition: &str, action: &str, parameter: &str| {
-        let statement = json!({ "Effect": "Allow", "Action": action, "Resource": { "Ref": parameter } });
-        json!({ "Fn::If": [condition, statement, { "Ref": "AWS::NoValue" }] })
+    let only_if =
+        |condition: &str, then: Value| json!({ "Fn::If": [condition, then, { "Ref": "AWS::NoValue" }] });
+    let allow = |action: &str, parameter: &str| json!({ "Effect": "Allow", "Action": action, "Resource": { "Ref": parameter } });
+    let named = |parameter: &str| {
+        let arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/";
+        json!({ "Fn::Sub": format!("{arn}${{{parameter}}}") })
     };
-    let existing =
-        "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${ExistingTableName}";
-    let table =
-        json!({ "Fn::If": ["CreateTable", { "Fn::GetAtt": "StudyTable.Arn" }, { "Fn::Sub": existing }] });
+    let tables = json!([
+        { "Fn::If": ["CreateTable", { "Fn::GetAtt": "StudyTable.Arn" }, named("ExistingTableName")] },
+        only_if("HasPreviousTable", named("PreviousTableName")),
+    ]);
     assert_eq!(
         policies[0]["PolicyDocument"]["Statement"],
         json!([
-            { "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": table },
-            only_if("HasSecret", "secretsmanager:GetSecretValue", "JwtJwksSecretArn"),
-            only_if("HasKey", "kms:Decrypt", "KmsKeyArn"),
+            { "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": tables },
+            only_if("HasSecret", allow("secretsmanager:GetSecretValue", "JwtJwksSecretArn")),
+            only_if("HasPreviousSecret", allow("secretsmanager:GetSecretValue", "PreviousJwtJwksSecretArn")),
+            only_if("HasKey", allow("kms:Decrypt", "KmsKeyArn")),
+            only_if("HasAdditionalKeys", allow("kms:Decrypt", "AdditionalKmsKeyArns")),
         ])
     );
     assert_eq!(
@@ -117,8 +127,8 @@ fn the_time_outs_fit_into_each_other() {
     assert!(auth::FETCH_TIMEOUT + store::READ < timeout);
     // A first request waits for the start, too, which Lambda gives ten seconds.
     let first = timeout + Duration::from_secs(10);
-    for event in ["Get", "Head"] {
-        let gateway = function["Events"][event]["Properties"]["TimeoutInMillis"].as_u64().unwrap();
+    for (event, route) in function["Events"].as_object().unwrap() {
+        let gateway = route["Properties"]["TimeoutInMillis"].as_u64().unwrap();
         assert!(first <= Duration::from_millis(gateway), "{event}");
     }
 }
@@ -127,14 +137,15 @@ fn the_time_outs_fit_into_each_other() {
 async fn each_metric_counts_the_log_lines_that_it_is_for() {
     let mut function = function(&json!({})).await;
     let found = audited(&mut function, "found.json").await;
-    assert_eq!(counted(&found), ["Answers", "ColdStarts", "ReadUnits"]);
-    assert_eq!(counted(&audited(&mut function, "found.json").await), ["Answers", "ReadUnits"]);
-    assert_eq!(counted(&audited(&mut function, "no-token.json").await), ["Answers", "RefusedTokens"]);
-    assert_eq!(counted(&audited(&mut function, "expired-token.json").await), ["Answers", "RefusedTokens"]);
-    assert_eq!(counted(&audited(&mut function, "other-site.json").await), ["Answers"]);
+    assert_eq!(counted(&found), [ANSWERS, "ColdStarts", "ReadUnits"]);
+    assert_eq!(counted(&audited(&mut function, "found.json").await), [ANSWERS, "ReadUnits"]);
+    let refused = [ANSWERS, "RefusedTokens", "RefusedTokens by Version"];
+    assert_eq!(counted(&audited(&mut function, "no-token.json").await), refused);
+    assert_eq!(counted(&audited(&mut function, "expired-token.json").await), refused);
+    assert_eq!(counted(&audited(&mut function, "other-site.json").await), [ANSWERS]);
 
     let broken = audited(&mut function, "missing.json").await;
-    assert_eq!(counted(&broken), ["Answers", "BrokenDocuments", "ReadUnits"]);
+    assert_eq!(counted(&broken), [ANSWERS, "BrokenDocuments", "ReadUnits"]);
 }
 
 #[tokio::test]
@@ -144,19 +155,110 @@ async fn a_key_set_out_of_reach_is_counted_by_fetch_and_by_answer() {
     assert_eq!(counted(&at_start), ["KeyFetchFailures"]);
     assert_eq!(
         counted(&audited(&mut function, "found.json").await),
-        ["Answers", "ColdStarts", "KeysUnavailable"]
+        [ANSWERS, "ColdStarts", "Faults by Version", "KeysUnavailable"]
     );
+}
+
+#[test]
+fn every_alarm_on_the_log_has_a_metric_that_is_written() {
+    let template = template();
+    let resources = template["Resources"].as_object().unwrap();
+    let written: BTreeSet<_> = resources
+        .values()
+        .filter_map(|resource| resource["Properties"]["MetricTransformations"].get(0))
+        .map(metric_name)
+        .collect();
+    let read: BTreeSet<_> = resources
+        .values()
+        .filter(|resource| resource["Type"] == "AWS::CloudWatch::Alarm")
+        .flat_map(watched)
+        .filter(|metric| metric["Namespace"]["Fn::Sub"] == "ImagingStudy/${AWS::StackName}")
+        .map(|metric| metric_name(&metric))
+        .collect();
+    assert!(read.len() >= 7 && read.is_subset(&written), "{read:?} of {written:?}");
+}
+
+#[test]
+fn a_deployment_watches_its_own_version_only() {
+    let template = template();
+    let resources = &template["Resources"];
+    let alarms = resources["Function"]["Properties"]["DeploymentPreference"]["Alarms"].as_array().unwrap();
+    assert_eq!(alarms.len(), 5);
+    for alarm in alarms {
+        let alarm = &resources[alarm["Ref"].as_str().unwrap()];
+        let name = alarm["Properties"]["AlarmName"]["Fn::Sub"].as_str().unwrap();
+        assert!(name.contains("${Function.Version.Version}"), "{name}");
+        let of_the_version = |metric: &Value| {
+            let mut dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+            dimensions.any(|dimension| dimension["Value"]["Fn::GetAtt"] == "Function.Version.Version")
+        };
+        let watched = watched(alarm);
+        assert!(watched.iter().any(of_the_version), "{name}");
+        assert!(!watched.iter().any(|metric| metric["Namespace"] == "AWS/ApiGateway"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn each_ranking_counts_the_log_lines_that_it_is_for() {
+    let mut function = function(&json!({})).await;
+    let found = audited(&mut function, "found.json").await;
+    let foreign = audited(&mut function, "other-site.json").await;
+    let refused = audited(&mut function, "no-token.json").await;
+    let broken = audited(&mut function, "missing.json").await;
+    for (rule, counted) in [("SubjectReadsRule", &found), ("SubjectRefusalsRule", &foreign)] {
+        let body = template()["Resources"][rule]["Properties"]["RuleBody"]["Fn::Sub"].clone();
+        let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
+        for key in body["Contribution"]["Keys"].as_array().unwrap() {
+            let field = key.as_str().unwrap().strip_prefix("$.").unwrap();
+            assert!(counted[field].is_string(), "{rule}: {field}");
+        }
+        for line in [&found, &foreign, &refused, &broken] {
+            let mut filters = body["Contribution"]["Filters"].as_array().unwrap().iter();
+            assert_eq!(
+                filters.all(|filter| passes(filter, line)),
+                line == counted,
+                "{rule}: {}",
+                line["status"]
+            );
+        }
+    }
+}
+
+/// Whether a line passes a filter of Contributor Insights, as far as the template uses them.
+fn passes(filter: &Value, line: &Value) -> bool {
+    let value = &line[filter["Match"].as_str().unwrap().strip_prefix("$.").unwrap()];
+    if let Some(accepted) = filter["In"].as_array() {
+        return accepted.contains(value);
+    }
+    let number = value.as_f64().unwrap();
+    filter["LessThan"].as_f64().is_some_and(|bound| number < bound)
+        || filter["GreaterThan"].as_f64().is_some_and(|bound| number > bound)
+}
+
+/// The metrics that an alarm reads, each with its name and dimensions.
+fn watched(alarm: &Value) -> Vec<Value> {
+    let properties = &alarm["Properties"];
+    match properties["Metrics"].as_array() {
+        Some(queries) => queries.iter().map(|query| query["MetricStat"]["Metric"].clone()).collect(),
+        None => vec![properties.clone()],
+    }
 }
 
 #[tokio::test]
 async fn every_field_that_a_query_names_is_one_that_is_logged() {
     let mut function = function(&json!({})).await;
     let line = audited(&mut function, "found.json").await;
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring.md")).unwrap();
+    let page =
+        |page: &str| std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let pages = ["docs/monitoring.md", "docs/runbook.md"].map(page);
     let dashboard = template()["Resources"]["Dashboard"].to_string();
-    let mut queries: Vec<&str> = page.split("# ").filter(|part| part.contains("filter target = ")).collect();
+    let mut queries: Vec<&str> = pages
+        .iter()
+        .flat_map(|page| page.split("# "))
+        .filter(|part| part.contains("filter target = "))
+        .collect();
     queries.extend(dashboard.split("SOURCE ").skip(1).map(|rest| rest.split("\\\"").next().unwrap()));
-    assert!(queries.len() >= 5, "{queries:#?}");
+    assert!(queries.len() >= 9, "{queries:#?}");
     for query in queries {
         let (_, query) = query.split_once("filter ").unwrap();
         for word in fields(query) {
@@ -168,15 +270,16 @@ async fn every_field_that_a_query_names_is_one_that_is_logged() {
 /// The names in a query of Logs Insights that are fields of the line: all but its commands, functions, aliases and
 /// what Lambda adds.
 fn fields(query: &str) -> Vec<String> {
-    const OTHERS: [&str; 17] = [
-        "filter", "stats", "sort", "limit", "display", "and", "as", "by", "desc", "bin", "count", "answers",
-        "refusals", "5m", "20", "500", "401",
+    const OTHERS: [&str; 20] = [
+        "filter", "stats", "sort", "limit", "display", "and", "in", "as", "by", "desc", "bin", "count",
+        "min", "max", "answers", "refusals", "reads", "since", "until", "5m",
     ];
     let query = query.split("```").next().unwrap();
     let unquoted = query.split(['"', '\'']).step_by(2).collect::<Vec<_>>().join(" ");
     unquoted
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '@' && c != '.')
-        .filter(|word| !word.is_empty() && !word.starts_with('@') && !OTHERS.contains(word))
+        .filter(|word| !word.starts_with('@') && !OTHERS.contains(word))
+        .filter(|word| !word.chars().all(|c| c.is_ascii_digit()))
         .map(str::to_owned)
         .collect()
 }
@@ -207,6 +310,21 @@ async fn function(changes: &Value) -> Function {
     Function::start(env!("CARGO_BIN_EXE_bootstrap"), &environment).await
 }
 
+/// The metric that counts every audit line.
+const ANSWERS: &str = "Answers by Version, Reason";
+
+/// A metric's name and dimensions, as a filter writes it or an alarm reads it.
+fn metric_name(metric: &Value) -> String {
+    let dimensions: Vec<_> = metric["Dimensions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|dimension| dimension["Key"].as_str().or(dimension["Name"].as_str()).unwrap())
+        .collect();
+    let name = metric["MetricName"].as_str().unwrap();
+    if dimensions.is_empty() { name.to_owned() } else { format!("{name} by {}", dimensions.join(", ")) }
+}
+
 /// The metrics whose filters match a line of the log, and whose value it has.
 fn counted(line: &Value) -> Vec<String> {
     let template = template();
@@ -223,7 +341,7 @@ fn counted(line: &Value) -> Vec<String> {
                 let field = dimension["Value"].as_str().unwrap().strip_prefix("$.").unwrap();
                 assert!(line[field].is_string(), "{name}: {field}");
             }
-            name.to_owned()
+            metric_name(metric)
         })
         .collect();
     metrics.sort();
@@ -238,6 +356,7 @@ fn matches(pattern: &str, line: &Value) -> bool {
         let value = &line[field];
         match condition.split_once(' ').unwrap() {
             ("=", text) => *value == serde_json::from_str::<Value>(text).unwrap(),
+            ("!=", text) => *value != serde_json::from_str::<Value>(text).unwrap(),
             (">", number) => value.as_f64().is_some_and(|value| value > number.parse().unwrap()),
             ("IS", "TRUE") => *value == true,
             condition => panic!("unknown condition: {condition:?}"),
