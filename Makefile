@@ -7,8 +7,10 @@ SHELL := bash
 PYTHON ?= python3
 # Processor that the function is built for: x86_64 or arm64.
 ARCH ?= x86_64
+TARGET_x86_64 := x86_64-unknown-linux-gnu
+TARGET_arm64 := aarch64-unknown-linux-gnu
 EVENT ?= events/found.json
-# More options for sam, such as SAM_ARGS=--guided.
+# More options for sam local, such as SAM_ARGS=--skip-pull-image.
 SAM_ARGS ?=
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sam/bin/sam
 # How a container finds the machine it runs on, under Linux as under macOS.
@@ -39,12 +41,14 @@ STUDIES_DIR ?=
 test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
 	VECTORS_DIR=$(VECTORS_DIR) STUDIES_DIR=$(STUDIES_DIR) cargo test --workspace --locked collected -- --ignored
 
+TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
+
 .PHONY: lint
-lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the template with sam, cfn-lint and checkov, and openapi.yaml with redocly and spectral
+lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, and openapi.yaml
 	$(SAM) validate --lint
-	.venv/sam/bin/cfn-lint --include-checks I -- template.yaml
+	.venv/sam/bin/cfn-lint --include-checks I -- $(TEMPLATES)
 	.venv/sam/bin/python -m unittest --quiet tools/test_transformed.py
-	.venv/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
+	.venv/checkov/bin/checkov $(TEMPLATES:%=--file %) --framework cloudformation --quiet --compact --skip-download
 	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		tools/openapi-lint/node_modules/.bin/redocly lint --extends recommended-strict openapi.yaml
 	$(NODE) tools/openapi-lint/node_modules/.bin/spectral lint --ruleset tools/openapi-lint/spectral.yaml \
@@ -105,16 +109,32 @@ clients: .venv/clients/ready clients/typescript/node_modules/ready ## Run FHIR c
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python clients/run.py
 
 .PHONY: deploy
-deploy: $(BUILT) ## Deploy to AWS; the first time with SAM_ARGS=--guided
-	$(SAM) deploy $(SAM_ARGS)
+deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)
+	.venv/sam/bin/python tools/deploy
+
+.PHONY: promote
+promote: .venv/sam/ready ## Deploy what is in .aws-sam/build as it is, such as the artifact of CI (STAGE=prod)
+	.venv/sam/bin/python tools/deploy
+
+.PHONY: rollback
+rollback: .venv/sam/ready ## Put a stage's traffic back to the version before (STAGE=prod, VERSION=7)
+	.venv/sam/bin/python tools/rollback
+
+.PHONY: smoke
+smoke: .venv/sam/ready ## Ask a deployed stack (STAGE=prod or API_URL=https://…, and TOKEN, SITE, STUDY)
+	.venv/sam/bin/python tools/smoke
 
 .PHONY: deploy-local
 deploy-local: $(BUILT) .venv/emulator/ready ## Deploy to an emulated AWS on this machine, read a study through it, delete it
 	.venv/sam/bin/python tools/deploy-local
 
-.PHONY: smoke
-smoke: ## Ask a deployed stack (API_URL=https://… TOKEN=… SITE=… STUDY=…)
-	cargo test --locked --test deployed -- --ignored
+.PHONY: sbom
+sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, as CycloneDX, in .aws-sam/sbom.cdx.json
+	.venv/cyclonedx/bin/cargo-cyclonedx cyclonedx --manifest-path Cargo.toml --format json --spec-version 1.5 \
+		--no-build-deps --target $(TARGET_$(ARCH)) --override-filename sbom.cdx
+	mkdir -p .aws-sam
+	mv sbom.cdx.json .aws-sam/
+	rm -f local/sbom.cdx.json studies/sbom.cdx.json
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included
@@ -131,6 +151,9 @@ $(BUILT): template.yaml Cargo.toml Cargo.lock .cargo/config.toml $(shell find sr
 	mkdir -p .aws-sam
 	rm -f .aws-sam/architecture-*
 	touch $@
+
+.venv/cyclonedx/bin/cargo-cyclonedx:
+	cargo install --quiet --locked --root .venv/cyclonedx cargo-cyclonedx@0.5.9
 
 .PRECIOUS: .venv/%/ready
 .venv/%/ready: tools/requirements/%.txt
