@@ -10,7 +10,9 @@ use lambda_http::{Body, Error, Request, RequestExt as _, Response, run, service_
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let roots = process_env("AWS_CA_BUNDLE").map(|path| aws::ca_bundle(path.as_ref())).transpose()?;
+    let roots = process_env("AWS_CA_BUNDLE")
+        .map(|path| aws::ca_bundle("AWS_CA_BUNDLE", path.as_ref()))
+        .transpose()?;
     let mut config = aws_sdk_dynamodb::config::Builder::from(&aws::sdk_config(roots, 1).await);
     config.set_endpoint_url(process_env("AWS_ENDPOINT_URL_DYNAMODB"));
     let client = Client::from_conf(config.build());

@@ -63,25 +63,25 @@ pub async fn sdk_config(ca_bundle: Option<Vec<u8>>, max_idle_connections: usize)
         .build()
 }
 
-/// Reads a PEM file of root certificates.
-pub fn ca_bundle(path: &Path) -> Result<Vec<u8>, CaBundleError> {
-    let pem = std::fs::read(path)?;
+/// Reads a PEM file of certificate authorities, which the environment variable `variable` names.
+pub fn ca_bundle(variable: &'static str, path: &Path) -> Result<Vec<u8>, CaBundleError> {
+    let pem = std::fs::read(path).map_err(|error| CaBundleError::Unreadable(variable, error))?;
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(pem),
-        _ => Err(CaBundleError::NotPem),
+        _ => Err(CaBundleError::NotPem(variable)),
     }
 }
 
-/// Why the file that `AWS_CA_BUNDLE` names cannot be used.
+/// Why a file of certificate authorities cannot be used. The message names the variable that names the file.
 #[derive(Debug, Error)]
 pub enum CaBundleError {
     /// The file cannot be read.
-    #[error("AWS_CA_BUNDLE: the file cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
-    /// The file does not contain PEM certificates, or a damaged one.
-    #[error("AWS_CA_BUNDLE: must be the path of a file of PEM certificates")]
-    NotPem,
+    #[error("{0}: the file cannot be read: {1}")]
+    Unreadable(&'static str, io::Error),
+    /// The file has no certificates, or a damaged one.
+    #[error("{0}: must be the path of a file of PEM certificates")]
+    NotPem(&'static str),
 }
 
 fn https_client(roots: Vec<u8>, max_idle_connections: usize) -> SharedHttpClient {

@@ -1,4 +1,5 @@
-//! The environment, read once at start. What is doubtful stops the start, with the variable's name and what it takes.
+//! The configuration, read once from the environment. An invalid value stops the function at start; the message names
+//! the variable and what it must be.
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -21,28 +22,31 @@ const ALL_SITES: &str = "ALL_SITES";
 const SMART_SCOPES: &str = "SMART_SCOPES";
 const CONSISTENT_READ: &str = "CONSISTENT_READ";
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
-const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
+pub(crate) const AWS_CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+pub(crate) const JWT_CA_BUNDLE: &str = "JWT_CA_BUNDLE";
 
-/// Everything that the service is told from outside.
+/// The configuration of the service.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `TABLE_NAME`: the table's name or ARN.
     pub table_name: String,
     /// `CONSISTENT_READ`: whether reads are strongly consistent.
     pub consistent_read: bool,
-    /// What tokens are held to.
+    /// The rules for tokens.
     pub auth: Settings,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`: where DynamoDB answers, if not at its usual place.
+    /// `JWT_CA_BUNDLE`: a PEM file of the certificate authorities to trust when keys are fetched, instead of the system's.
+    pub jwt_ca_bundle: Option<PathBuf>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`: the URL of DynamoDB, if not the region's public endpoint.
     pub dynamodb_endpoint: Option<String>,
-    /// `AWS_CA_BUNDLE`: a PEM file of the roots to trust in place of Amazon's.
-    pub ca_bundle: Option<PathBuf>,
+    /// `AWS_CA_BUNDLE`: a PEM file of the certificate authorities to trust for AWS endpoints, instead of Amazon's.
+    pub aws_ca_bundle: Option<PathBuf>,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests this environment serves at once. Lambda sets it on Managed
     /// Instances only; everywhere else it is 1.
     pub max_concurrency: NonZeroU16,
 }
 
-/// A variable of this process's environment. Bytes that are not UTF-8 become U+FFFD, which no variable accepts.
+/// A variable of this process. Bytes that are not UTF-8 become U+FFFD, which [`Config::from_env`] rejects.
 #[must_use]
 pub fn process_env(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
@@ -51,7 +55,7 @@ pub fn process_env(name: &str) -> Option<String> {
 /// Looks a variable up by its name.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A variable that cannot be used. The message says what it takes, and never what it held: it may be a secret.
+/// An invalid variable. The message says what the value must be and never repeats it: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{variable}: {problem}")]
 pub struct Error {
@@ -64,20 +68,21 @@ impl Error {
         Self { variable, problem: problem.into() }
     }
 
-    fn takes(variable: &'static str, what: impl std::fmt::Display) -> Self {
-        Self::new(variable, format!("takes {what}"))
+    fn must_be(variable: &'static str, what: impl std::fmt::Display) -> Self {
+        Self::new(variable, format!("must be {what}"))
     }
 }
 
 impl Config {
-    /// Reads the configuration. An empty variable is as good as none.
+    /// Reads the configuration. An empty variable counts as unset.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         Ok(Self {
             table_name: table_name(&env)?,
             consistent_read: flag(&env, CONSISTENT_READ)?,
             auth: settings(&env)?,
+            jwt_ca_bundle: text(&env, JWT_CA_BUNDLE)?.map(PathBuf::from),
             dynamodb_endpoint: dynamodb_endpoint(&env)?,
-            ca_bundle: text(&env, CA_BUNDLE)?.map(PathBuf::from),
+            aws_ca_bundle: text(&env, AWS_CA_BUNDLE)?.map(PathBuf::from),
             max_concurrency: max_concurrency(&env)?,
         })
     }
@@ -96,10 +101,10 @@ fn settings(env: Environment<'_>) -> Result<Settings, Error> {
     })
 }
 
-/// The variable's text, if there is any.
+/// The text of a variable; `None` if it is unset or empty.
 fn text(env: Environment<'_>, variable: &'static str) -> Result<Option<String>, Error> {
     match env(variable) {
-        Some(value) if value.contains('\u{fffd}') => Err(Error::takes(variable, "UTF-8 text")),
+        Some(value) if value.contains('\u{fffd}') => Err(Error::must_be(variable, "UTF-8 text")),
         value => Ok(value.filter(|value| !value.is_empty())),
     }
 }
@@ -109,8 +114,9 @@ fn required(env: Environment<'_>, variable: &'static str, what: &str) -> Result<
 }
 
 fn table_name(env: Environment<'_>) -> Result<String, Error> {
-    const TAKES: &str = "the name of a DynamoDB table (3 to 255 letters, digits, '_', '-', '.') or its ARN";
-    let given = required(env, TABLE_NAME, TAKES)?;
+    const EXPECTED: &str =
+        "the name of a DynamoDB table (3 to 255 letters, digits, '_', '-', '.') or its ARN";
+    let given = required(env, TABLE_NAME, EXPECTED)?;
     let name = if given.starts_with("arn:") {
         match given.splitn(6, ':').collect::<Vec<_>>()[..] {
             ["arn", _, "dynamodb", region, account, resource]
@@ -126,31 +132,31 @@ fn table_name(env: Environment<'_>) -> Result<String, Error> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
     match name {
         Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => Ok(given),
-        _ => Err(Error::takes(TABLE_NAME, TAKES)),
+        _ => Err(Error::must_be(TABLE_NAME, EXPECTED)),
     }
 }
 
 /// `None` for `*`.
 fn issuer(env: Environment<'_>) -> Result<Option<String>, Error> {
-    const TAKES: &str = "the exact iss of the tokens, or * to leave it unchecked";
-    let issuer = required(env, JWT_ISSUER, TAKES)?;
+    const EXPECTED: &str = "the exact iss of the tokens, or * to leave it unchecked";
+    let issuer = required(env, JWT_ISSUER, EXPECTED)?;
     if issuer == "*" {
         return Ok(None);
     }
-    if issuer.contains(is_blank) { Err(Error::takes(JWT_ISSUER, TAKES)) } else { Ok(Some(issuer)) }
+    if issuer.contains(is_blank) { Err(Error::must_be(JWT_ISSUER, EXPECTED)) } else { Ok(Some(issuer)) }
 }
 
 /// `None` for `*`.
 fn audiences(env: Environment<'_>) -> Result<Option<Vec<String>>, Error> {
-    const TAKES: &str = "one or more audiences of which a token must name one, separated by commas, or * to leave it \
-                         unchecked";
-    let list = required(env, JWT_AUDIENCE, TAKES)?;
+    const EXPECTED: &str =
+        "a comma-separated list of audiences, of which a token must name one, or * to leave it unchecked";
+    let list = required(env, JWT_AUDIENCE, EXPECTED)?;
     if list == "*" {
         return Ok(None);
     }
     let audiences: Vec<String> = list.split(',').map(|one| one.trim().to_owned()).collect();
     if audiences.iter().any(|one| one.is_empty() || one == "*" || one.contains(is_blank)) {
-        return Err(Error::takes(JWT_AUDIENCE, TAKES));
+        return Err(Error::must_be(JWT_AUDIENCE, EXPECTED));
     }
     Ok(Some(audiences))
 }
@@ -162,9 +168,9 @@ fn is_blank(c: char) -> bool {
 fn algorithms(env: Environment<'_>) -> Result<Algorithms, Error> {
     let list = text(env, JWT_ALGORITHMS)?;
     Algorithms::parse(list.as_deref().unwrap_or("RS256,PS256,ES256,ES384,EdDSA")).ok_or_else(|| {
-        Error::takes(
+        Error::must_be(
             JWT_ALGORITHMS,
-            "a list, separated by commas, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, \
+            "a comma-separated list of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, \
              HS512, each at most once",
         )
     })
@@ -181,29 +187,32 @@ fn key_source(
     if algorithms.contain_hmac() && secret.is_none() && jwks.is_none() {
         return Err(Error::new(
             JWT_ALGORITHMS,
-            "HMAC algorithms need JWT_JWKS_SECRET_ARN or JWT_JWKS: keys from a URL are public",
+            "HMAC algorithms require JWT_JWKS_SECRET_ARN or JWT_JWKS, because keys at a URL are public",
         ));
     }
     match (url, secret, jwks) {
-        (Some(url), None, None) => KeySource::url(&url).map_err(|error| Error::takes(JWT_JWKS_URL, error)),
+        (Some(url), None, None) => KeySource::url(&url).map_err(|error| Error::must_be(JWT_JWKS_URL, error)),
         (None, Some(arn), None) => {
-            KeySource::secret(&arn).map_err(|error| Error::takes(JWT_JWKS_SECRET_ARN, error))
+            KeySource::secret(&arn).map_err(|error| Error::must_be(JWT_JWKS_SECRET_ARN, error))
         }
         (None, None, Some(set)) => {
-            KeySource::jwks(&set, algorithms).map_err(|error| Error::takes(JWT_JWKS, error))
+            let wrong = |error| Error::must_be(JWT_JWKS, format!("a JWK Set with a usable key, but {error}"));
+            KeySource::jwks(&set, algorithms).map_err(wrong)
         }
         (None, None, None) => {
             let no_discovery = || {
                 Error::new(
                     JWT_ISSUER,
-                    "has to be an https URL for its keys to be found, unless JWT_JWKS_URL, JWT_JWKS_SECRET_ARN or JWT_JWKS \
-                     is set",
+                    "must be an https URL, from which the keys are discovered, unless JWT_JWKS_URL, JWT_JWKS_SECRET_ARN or \
+                     JWT_JWKS is set",
                 )
             };
             KeySource::discovery(issuer.ok_or_else(no_discovery)?).map_err(|_| no_discovery())
         }
-        (Some(_), _, _) => Err(Error::new(JWT_JWKS_URL, "excludes JWT_JWKS_SECRET_ARN and JWT_JWKS")),
-        (None, Some(_), Some(_)) => Err(Error::new(JWT_JWKS_SECRET_ARN, "excludes JWT_JWKS")),
+        (Some(_), _, _) => {
+            Err(Error::new(JWT_JWKS_URL, "cannot be combined with JWT_JWKS_SECRET_ARN or JWT_JWKS"))
+        }
+        (None, Some(_), Some(_)) => Err(Error::new(JWT_JWKS_SECRET_ARN, "cannot be combined with JWT_JWKS")),
     }
 }
 
@@ -215,8 +224,8 @@ fn leeway(env: Environment<'_>) -> Result<Duration, Error> {
         }
         Some(_) => None,
     };
-    let takes = || Error::takes(JWT_LEEWAY_SECONDS, "a whole number of seconds from 0 to 300");
-    seconds.map(Duration::from_secs).ok_or_else(takes)
+    let error = || Error::must_be(JWT_LEEWAY_SECONDS, "a whole number of seconds from 0 to 300");
+    seconds.map(Duration::from_secs).ok_or_else(error)
 }
 
 fn access(env: Environment<'_>) -> Result<Access, Error> {
@@ -224,11 +233,11 @@ fn access(env: Environment<'_>) -> Result<Access, Error> {
     let all_sites = text(env, ALL_SITES)?;
     Ok(Access {
         site_claim: ClaimPath::parse(site_claim.as_deref().unwrap_or("siteIds"))
-            .ok_or_else(|| Error::takes(SITE_CLAIM, "the name of a claim, or a JSON pointer (RFC 6901)"))?,
+            .ok_or_else(|| Error::must_be(SITE_CLAIM, "the name of a claim, or a JSON pointer (RFC 6901)"))?,
         all_sites: match all_sites {
             None => None,
             Some(rule) => Some(AllSites::parse(&rule).ok_or_else(|| {
-                Error::takes(
+                Error::must_be(
                     ALL_SITES,
                     "claim=value, as in role=ADMIN; the claim may be a JSON pointer (RFC 6901)",
                 )
@@ -237,7 +246,7 @@ fn access(env: Environment<'_>) -> Result<Access, Error> {
         smart_scopes: match text(env, SMART_SCOPES)?.as_deref() {
             None | Some("optional") => SmartScopes::Optional,
             Some("required") => SmartScopes::Required,
-            Some(_) => return Err(Error::takes(SMART_SCOPES, "optional or required")),
+            Some(_) => return Err(Error::must_be(SMART_SCOPES, "optional or required")),
         },
     })
 }
@@ -246,7 +255,7 @@ fn flag(env: Environment<'_>, variable: &'static str) -> Result<bool, Error> {
     match text(env, variable)?.as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Error::takes(variable, "true or false")),
+        Some(_) => Err(Error::must_be(variable, "true or false")),
     }
 }
 
@@ -254,7 +263,7 @@ fn max_concurrency(env: Environment<'_>) -> Result<NonZeroU16, Error> {
     match text(env, MAX_CONCURRENCY)? {
         None => Ok(NonZeroU16::MIN),
         Some(number) => {
-            number.parse().map_err(|_| Error::takes(MAX_CONCURRENCY, "a whole number from 1 to 65535"))
+            number.parse().map_err(|_| Error::must_be(MAX_CONCURRENCY, "a whole number from 1 to 65535"))
         }
     }
 }
@@ -265,7 +274,9 @@ fn dynamodb_endpoint(env: Environment<'_>) -> Result<Option<String>, Error> {
         endpoint.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
     };
     match endpoint {
-        Some(endpoint) if !is_url(&endpoint) => Err(Error::takes(DYNAMODB_ENDPOINT, "an http or https URL")),
+        Some(endpoint) if !is_url(&endpoint) => {
+            Err(Error::must_be(DYNAMODB_ENDPOINT, "an http or https URL"))
+        }
         endpoint => Ok(endpoint),
     }
 }
@@ -282,7 +293,7 @@ mod tests {
 
     type Variables<'a> = [(&'a str, &'a str)];
 
-    /// The least that works, with `changes` on top.
+    /// A minimal configuration with `changes`.
     fn config(changes: &Variables<'_>) -> Result<Config, Error> {
         let mut variables = HashMap::from([
             (TABLE_NAME, "ImagingStudies"),
@@ -308,11 +319,14 @@ mod tests {
         assert_eq!(Some(config.auth.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
         assert_eq!(config.auth.access.all_sites, None);
         assert_eq!(config.auth.access.smart_scopes, SmartScopes::Optional);
-        assert_eq!((config.dynamodb_endpoint, config.ca_bundle), (None, None));
+        assert_eq!(
+            (config.dynamodb_endpoint, config.aws_ca_bundle, config.jwt_ca_bundle),
+            (None, None, None)
+        );
     }
 
     #[test]
-    fn an_empty_variable_is_none() {
+    fn an_empty_variable_counts_as_unset() {
         let optional = [
             JWT_JWKS_URL,
             JWT_JWKS_SECRET_ARN,
@@ -324,14 +338,15 @@ mod tests {
             SMART_SCOPES,
             CONSISTENT_READ,
             DYNAMODB_ENDPOINT,
-            CA_BUNDLE,
+            AWS_CA_BUNDLE,
+            JWT_CA_BUNDLE,
         ];
         let empty = optional.map(|variable| (variable, ""));
         assert_eq!(format!("{:?}", config(&empty)), format!("{:?}", config(&[])));
     }
 
     #[test]
-    fn every_value_that_is_taken_is_taken() {
+    fn valid_values_are_accepted() {
         for changes in [
             &[(TABLE_NAME, "a.b")] as &Variables<'_>,
             &[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:123456789012:table/Imaging_Studies-1")],
@@ -354,7 +369,7 @@ mod tests {
             &[(SMART_SCOPES, "required")],
             &[(CONSISTENT_READ, "true")],
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
-            &[(CA_BUNDLE, "/etc/roots.pem")],
+            &[(AWS_CA_BUNDLE, "/etc/roots.pem"), (JWT_CA_BUNDLE, "/etc/authorities.pem")],
             &[(MAX_CONCURRENCY, "64")],
         ] {
             assert!(config(changes).is_ok(), "{changes:?}: {:?}", config(changes).err());
@@ -362,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_value_is_refused_by_the_name_of_its_variable() {
+    fn an_invalid_value_is_rejected_by_the_name_of_its_variable() {
         let long = "a".repeat(256);
         for (variable, values) in [
             (
@@ -463,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_variable_is_refused_by_name() {
+    fn a_missing_variable_is_rejected_by_name() {
         for variable in [TABLE_NAME, JWT_ISSUER, JWT_AUDIENCE] {
             assert!(
                 message(&[(variable, "")]).starts_with(&format!("{variable}: is required: ")),
@@ -480,13 +495,27 @@ mod tests {
             assert!(config(&[*first]).is_ok(), "{first:?}");
             for second in &sources[i + 1..] {
                 let message = message(&[*first, *second]);
-                assert!(message.contains("excludes") && message.contains(second.0), "{message}");
+                assert!(message.contains("cannot be combined") && message.contains(second.0), "{message}");
             }
         }
     }
 
     #[test]
-    fn discovery_needs_an_issuer_that_can_be_asked() {
+    fn a_rejected_key_set_is_rejected_with_the_reason() {
+        for (set, reason) in [
+            ("x", "JWT_JWKS: must be a JWK Set with a usable key, but it is not a JWK Set (RFC 7517 §5)"),
+            (r#"{"keys":[]}"#, "JWT_JWKS: must be a JWK Set with a usable key, but it has no keys"),
+            (
+                r#"{"keys":[{},{"kty":"oct","k":"AAAA"}]}"#,
+                "JWT_JWKS: must be a JWK Set with a usable key, but none of its keys is usable (malformed, alg_not_allowed)",
+            ),
+        ] {
+            assert_eq!(message(&[(JWT_JWKS, set)]), reason);
+        }
+    }
+
+    #[test]
+    fn discovery_needs_an_issuer_that_is_an_https_url() {
         for issuer in
             ["*", "example", "http://issuer.example", "https://issuer.example/#a", "https://a.example?b"]
         {
@@ -495,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_repeats_what_a_variable_held() {
+    fn no_message_repeats_a_value() {
         let secret = "c2VjcmV0LXNlY3JldA";
         for (variable, value) in [
             (JWT_JWKS, format!(r#"{{"keys":[{{"kty":"oct","k":"{secret}"}}]}}"#)),

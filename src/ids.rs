@@ -18,7 +18,7 @@ pub struct StudyRef {
 pub struct SiteId(String);
 
 impl SiteId {
-    /// Takes `text` if it is a site identifier.
+    /// Parses a site identifier.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
         if (1..=128).contains(&text.len()) && text.bytes().all(allowed) {
@@ -28,7 +28,7 @@ impl SiteId {
         }
     }
 
-    /// The identifier as it stands in the path and in the table.
+    /// The identifier, the same in the path and in the table.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -40,7 +40,7 @@ impl SiteId {
 pub struct FhirId(String);
 
 impl FhirId {
-    /// Takes `text` if it is a FHIR id.
+    /// Parses a FHIR id.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-".contains(&b);
         if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
@@ -50,19 +50,19 @@ impl FhirId {
         }
     }
 
-    /// The id as it was given.
+    /// The id, in its original case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The id as the keys that we write have it: in lower case.
+    /// The id in lower case, which is how we write keys.
     #[must_use]
     pub fn key(&self) -> Self {
         Self(self.0.to_ascii_lowercase())
     }
 
-    /// [`FhirId::key`] where that is another one; `None` if the id has no upper-case letter.
+    /// [`FhirId::key`] if it differs from the id; `None` if the id has no upper-case letter.
     #[must_use]
     pub fn lower_case(&self) -> Option<Self> {
         self.0.bytes().any(|b| b.is_ascii_uppercase()).then(|| self.key())
@@ -81,7 +81,7 @@ impl fmt::Display for FhirId {
     }
 }
 
-/// Why a text is not an identifier.
+/// Why an identifier is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
     /// Not a site identifier.
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_with_any_other_character_are_refused() {
+    fn ids_with_any_other_character_are_rejected() {
         for text in ["", "a b", "a_b", "a#b", "ä", "a/b", "a\0", "a%41", "../a~"] {
             assert!(FhirId::parse(text).is_err(), "{text:?}");
         }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_id_with_a_capital_has_a_lower_case_form() {
+    fn only_an_id_with_an_upper_case_letter_has_a_lower_case_form() {
         assert_eq!(FhirId::parse("aB").unwrap().lower_case(), FhirId::parse("ab").ok());
         assert_eq!(FhirId::parse("ab-1").unwrap().lower_case(), None);
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use thiserror::Error;
 use crate::audit::{self, Audit, error_chain};
 use crate::auth::{BrokenCryptography, Verifier};
 use crate::aws;
-use crate::config::Config;
+use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
 use crate::http::event::{Event, MalformedEvent};
 use crate::http::{self, Answer, ApiError, Capabilities, Media, RequestPath, ResponseOptions, Route};
 use crate::store::{Found, ReadResult, Store};
@@ -38,9 +39,12 @@ impl Service {
 
     /// A service with the clients that `config` describes.
     pub async fn from_config(config: Config) -> Result<Self, StartError> {
-        let roots = config.ca_bundle.as_deref().map(aws::ca_bundle).transpose()?;
-        let aws = aws::sdk_config(roots, config.max_concurrency.get().into()).await;
-        let verifier = Verifier::new(config.auth, &aws)?;
+        let ca_bundle =
+            |variable, path: Option<&Path>| path.map(|path| aws::ca_bundle(variable, path)).transpose();
+        let aws_ca_bundle = ca_bundle(AWS_CA_BUNDLE, config.aws_ca_bundle.as_deref())?;
+        let aws = aws::sdk_config(aws_ca_bundle, config.max_concurrency.get().into()).await;
+        let jwt_ca_bundle = ca_bundle(JWT_CA_BUNDLE, config.jwt_ca_bundle.as_deref())?;
+        let verifier = Verifier::new(config.auth, jwt_ca_bundle, &aws)?;
         let endpoint = config.dynamodb_endpoint.as_deref();
         let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
         Ok(Self::new(verifier, store))
@@ -154,7 +158,7 @@ impl Service {
 /// Why the service does not start with a valid configuration.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// `AWS_CA_BUNDLE` cannot be used.
+    /// A file of certificate authorities cannot be used.
     #[error(transparent)]
     CaBundle(#[from] aws::CaBundleError),
     /// The build lacks working cryptography.

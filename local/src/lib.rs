@@ -8,6 +8,8 @@
     reason = "a fault here is a fault of the repository, and stops a test or a trial"
 )]
 
+#[cfg(feature = "faults")]
+pub mod faulty;
 #[cfg(feature = "tls")]
 pub mod issuer;
 pub mod process;
@@ -82,15 +84,19 @@ pub fn claims() -> Value {
 
 /// [`claims`] with some of them replaced, or removed by a null.
 pub fn claims_with(changes: &Value) -> Value {
-    let mut claims = claims();
-    let members = claims.as_object_mut().expect("claims are an object");
+    merged(claims(), changes)
+}
+
+/// An object with some of its members replaced, or removed by a null.
+pub fn merged(mut object: Value, changes: &Value) -> Value {
+    let members = object.as_object_mut().expect("an object");
     for (name, value) in changes.as_object().expect("changes are an object") {
         match value {
             Value::Null => members.remove(name),
             value => members.insert(name.clone(), value.clone()),
         };
     }
-    claims
+    object
 }
 
 /// A token of these claims, signed by the development key. The same claims give the same token.

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use imaging_study::auth::{PatientFilter, Verifier};
+use imaging_study::aws::ca_bundle;
 use imaging_study::config::{Config, process_env};
 use imaging_study::ids::SiteId;
 use imaging_study::store::Store;
@@ -59,7 +60,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let aws = local::aws(&endpoint);
     let tokens = Tokens::of(&config);
-    let verifier = Verifier::new(config.auth, &aws)?;
+    let ca_bundle =
+        config.jwt_ca_bundle.as_deref().map(|path| ca_bundle("JWT_CA_BUNDLE", path)).transpose()?;
+    let verifier = Verifier::new(config.auth, ca_bundle, &aws)?;
     let store = Store::new(&aws, None, config.table_name, config.consistent_read);
     let token = development_token(&verifier).await;
     let service = Arc::new(Service::new(verifier, store));

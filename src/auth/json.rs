@@ -1,15 +1,15 @@
-//! JSON as tokens and keys need it: an object in which no member appears twice, at any depth.
+//! The JSON of tokens and keys: an object without duplicate members, at any depth.
 //!
-//! Two readers of `{"aud":"a","aud":"b"}` may each see another value, and what one of them checked the other
-//! does not use. RFC 7515 §4 and RFC 7519 §4 let a verifier refuse it; this one does, for nested members too.
+//! Two readers of `{"aud":"a","aud":"b"}` may see different values, so that one checks what the other does not use.
+//! RFC 7515 §4 and RFC 7519 §4 allow a verifier to reject it; this one does, for nested members too.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The JSON object that `bytes` hold. `None` for what is no UTF-8, no JSON or no object, has a member twice or more
-/// than 128 levels, or goes on after its end.
+/// Parses a JSON object. `None` if it is not UTF-8, not JSON, not an object or not all of `bytes`, if it has a duplicate
+/// member, or if it is nested more than 128 levels deep.
 pub(super) fn object(bytes: &[u8]) -> Option<Value> {
     let Strict(value) = serde_json::from_slice(bytes).ok()?;
     value.is_object().then_some(value)
@@ -68,7 +68,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member appears twice"));
+                return Err(A::Error::custom("duplicate member"));
             }
         }
         Ok(Value::Object(object))
@@ -82,19 +82,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_reads_as_serde_json_reads_it() {
+    fn an_object_is_read_as_serde_json_reads_it() {
         let text = br#" {"a":[1,-2,3.5,true,null,"\u00e9",{}],"b":{"a":18446744073709551615}} "#;
         let value: Value = serde_json::from_slice(text).unwrap();
         assert_eq!(object(text), Some(value));
     }
 
     #[test]
-    fn equal_names_in_different_objects_are_no_duplicates() {
+    fn equal_names_in_different_objects_are_not_duplicates() {
         assert_eq!(object(br#"{"a":{"a":[{"a":1},{"a":1}]}}"#), Some(json!({"a":{"a":[{"a":1},{"a":1}]}})));
     }
 
     #[test]
-    fn a_member_that_appears_twice_is_refused_at_any_depth_and_however_it_is_spelt() {
+    fn a_duplicate_member_is_rejected_at_any_depth_and_in_any_spelling() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn a_text_that_is_not_one_object_is_rejected() {
         for text in
             ["", "null", "1", "\"a\"", "[]", "[{}]", "{", "{}{}", "{} x", "\u{feff}{}", "{a:1}", "{'a':1}"]
         {
@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused() {
+    fn invalid_strings_and_numbers_are_rejected() {
         assert_eq!(object(b"{\"a\":\"\xff\"}"), None);
         assert_eq!(object(br#"{"a":"\ud800"}"#), None);
         assert_eq!(object(br#"{"a":1e999}"#), None);
     }
 
     #[test]
-    fn nesting_deep_enough_to_exhaust_the_stack_is_refused() {
+    fn nesting_that_could_exhaust_the_stack_is_rejected() {
         let deep = format!("{}{}", "{\"a\":".repeat(100_000), "1");
         assert_eq!(object(deep.as_bytes()), None);
     }

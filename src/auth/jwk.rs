@@ -1,4 +1,4 @@
-//! The keys that tokens are verified with: importing them out of a JWK Set, and choosing one for a token.
+//! The keys that verify tokens: importing them from a JWK Set, and selecting one for a token.
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use super::json;
 
-/// More keys than any provider publishes; a set beyond it is refused before the work of importing it.
+/// More keys than any provider publishes. A larger set is rejected before the work of importing it.
 const MAX_KEYS: usize = 100;
 
-/// Key material comes from a source that is trusted, and some of them pad it: only tokens must be unpadded.
+/// Lenient, because keys come from a trusted source and some providers pad them. Only tokens must be unpadded.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -22,13 +22,13 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The signature algorithms that tokens may use, in the order in which they were configured (RFC 8725 §3.1: an
-/// allow-list, never the token's own choice).
+/// The signature algorithms that tokens may use, in the configured order: an allow-list, never the token's own choice
+/// (RFC 8725 §3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms(Vec<Algorithm>);
 
 impl Algorithms {
-    /// Takes a list of names of RFC 7518 §3.1 or RFC 8037 §3.1, separated by commas, each at most once.
+    /// Parses a comma-separated list of names of RFC 7518 §3.1 or RFC 8037 §3.1, each at most once.
     #[must_use]
     pub fn parse(list: &str) -> Option<Self> {
         let mut algorithms = Vec::new();
@@ -43,8 +43,7 @@ impl Algorithms {
     }
 
     /// Whether an HMAC algorithm is among them.
-    #[must_use]
-    pub fn contain_hmac(&self) -> bool {
+    pub(crate) fn contain_hmac(&self) -> bool {
         self.first_of(AlgorithmFamily::Hmac).is_some()
     }
 
@@ -57,16 +56,16 @@ impl Algorithms {
     }
 }
 
-/// Where a set came from, which decides what may be in it.
+/// Whether a set is secret, which decides whether its symmetric keys are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyTrust {
-    /// Published by the issuer for everyone to read: a symmetric key in it is no secret.
+    /// Published by the issuer: a symmetric key in it is known to everyone.
     Public,
     /// From this service's own configuration or secret.
     Private,
 }
 
-/// The keys of one JWK Set that verify tokens here.
+/// The usable keys of a JWK Set.
 #[derive(Debug)]
 pub(super) struct KeySet(Vec<Key>);
 
@@ -84,45 +83,51 @@ enum Name {
     Kid(String),
     /// A JWK without `kid`: for tokens without one.
     None,
-    /// A bare secret, which has no way to carry a `kid`: for any token.
+    /// A bare secret, which cannot carry a `kid`: for any token.
     Any,
 }
 
-/// Why no key set could be made of what a source delivered.
+/// Why a key set is rejected. The message quotes nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum SetError {
-    #[error("no JWK Set (RFC 7517 §5)")]
+pub enum SetError {
+    /// Not JSON, or not an object with a list of keys.
+    #[error("it is not a JWK Set (RFC 7517 §5)")]
     Malformed,
-    #[error("a JWK Set of more than {MAX_KEYS} keys")]
+    /// More keys than any provider publishes.
+    #[error("it has more than {MAX_KEYS} keys")]
     TooMany,
-    #[error("no key that verifies signatures of the configured algorithms ({0})")]
-    NoneFits(String),
-    #[error("JSON that is neither a JWK Set nor a JWK")]
-    NoSecret,
+    /// A set without keys.
+    #[error("it has no keys")]
+    Empty,
+    /// Every key was skipped, for these reasons.
+    #[error("none of its keys is usable ({0})")]
+    NoneUsable(String),
+    /// A secret that is JSON, but neither a JWK Set nor a JWK.
+    #[error("it is JSON, but neither a JWK Set nor a JWK")]
+    NotAKey,
 }
 
-/// Why no key of a set is the one for a token.
+/// Why no key of a set is selected for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeySelectionError {
     /// No key has the token's `kid`; a newer set may have it.
     Unknown,
-    /// The key of that name verifies another algorithm.
+    /// The key with the token's `kid` verifies another algorithm.
     OtherAlgorithm,
-    /// More than one key would do.
+    /// Several keys fit.
     Ambiguous,
 }
 
-/// The key chosen for a token.
+/// The key selected for a token.
 #[derive(Debug)]
 pub(super) struct SelectedKey<'a> {
     key: &'a Key,
-    /// Whether the token named it. One that was not named may have been replaced by another meanwhile.
+    /// Whether the token names it. A key that is not named may have been replaced since the set was fetched.
     pub(super) named: bool,
 }
 
 impl SelectedKey<'_> {
-    /// Whether `signature` (base64url) signs `message`. What the library takes for an unusable key or signature is no
-    /// signature.
+    /// Whether `signature` (base64url) signs `message`. It does not if the library rejects the key or the signature.
     pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
         let Key { algorithm, material, .. } = self.key;
         jsonwebtoken::crypto::verify(signature, message.as_bytes(), material, *algorithm).unwrap_or(false)
@@ -136,80 +141,72 @@ struct RawSet<'a> {
 }
 
 impl KeySet {
-    /// Imports a JWK Set. Keys are taken one by one, and those that do not fit are skipped (RFC 7517 §5) and counted
-    /// in the log; a set of which nothing is left is an error.
-    pub(super) fn from_jwks(
-        text: &[u8],
-        algorithms: &Algorithms,
-        origin: KeyTrust,
-    ) -> Result<Self, SetError> {
+    /// Imports a JWK Set key by key. Unusable keys are skipped (RFC 7517 §5) and counted in the log; a set with no usable
+    /// key is an error.
+    pub(super) fn from_jwks(text: &[u8], algorithms: &Algorithms, trust: KeyTrust) -> Result<Self, SetError> {
         let RawSet { keys } = serde_json::from_slice(text).map_err(|_| SetError::Malformed)?;
         if keys.len() > MAX_KEYS {
             return Err(SetError::TooMany);
         }
-        Self::of(keys.iter().map(|key| Key::from_jwk(key.get().as_bytes(), algorithms, origin)))
+        Self::of(keys.iter().map(|key| Key::from_jwk(key.get().as_bytes(), algorithms, trust)))
     }
 
     /// Reads a secret: a JWK Set, one JWK, or a bare HMAC secret.
     ///
-    /// What begins with `{` is JSON and has to be one of the first two: Secrets Manager's console stores pairs of
-    /// names and values as such an object, and its text is not what tokens are signed with. One line end after a bare
-    /// secret is not part of it: editors and `echo` leave it behind.
+    /// A secret that begins with `{` must be one of the first two: Secrets Manager's console stores key-value pairs as
+    /// such an object, whose text signs no tokens. One line end after a bare secret is not part of it: editors and `echo`
+    /// append it.
     pub(super) fn from_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, SetError> {
         if secret.trim_ascii_start().starts_with(b"{") {
-            let object = json::object(secret).ok_or(SetError::NoSecret)?;
+            let object = json::object(secret).ok_or(SetError::NotAKey)?;
             return match (object.get("keys"), object.get("kty")) {
                 (Some(_), _) => Self::from_jwks(secret, algorithms, KeyTrust::Private),
-                (None, Some(_)) => {
-                    Self::of(std::iter::once(Key::from_jwk(secret, algorithms, KeyTrust::Private)))
-                }
-                (None, None) => Err(SetError::NoSecret),
+                (None, Some(_)) => Self::of([Key::from_jwk(secret, algorithms, KeyTrust::Private)]),
+                (None, None) => Err(SetError::NotAKey),
             };
         }
         let bare = secret.strip_suffix(b"\n").map_or(secret, |line| line.strip_suffix(b"\r").unwrap_or(line));
-        Self::of(std::iter::once(Key::from_bare_secret(bare, algorithms)))
+        Self::of([Key::from_bare_secret(bare, algorithms)])
     }
 
-    fn of(imported: impl Iterator<Item = Result<Key, JwkError>>) -> Result<Self, SetError> {
+    fn of(imported: impl IntoIterator<Item = Result<Key, JwkError>>) -> Result<Self, SetError> {
         let mut keys = Vec::new();
-        let mut odd = Vec::new();
+        let mut skipped = Vec::new();
         for key in imported {
             match key {
                 Ok(key) => keys.push(key),
-                Err(reason) => odd.push(reason.to_string()),
+                Err(reason) => skipped.push(reason.to_string()),
             }
         }
-        let reasons = odd.join(", ");
-        if keys.is_empty() {
-            return Err(SetError::NoneFits(if reasons.is_empty() {
-                "it is empty".to_owned()
-            } else {
-                reasons
-            }));
+        let reasons = skipped.join(", ");
+        match (keys.is_empty(), skipped.is_empty()) {
+            (true, true) => Err(SetError::Empty),
+            (true, false) => Err(SetError::NoneUsable(reasons)),
+            (false, true) => Ok(Self(keys)),
+            (false, false) => {
+                tracing::info!(skipped = skipped.len(), used = keys.len(), reasons, "keys were skipped");
+                Ok(Self(keys))
+            }
         }
-        if !odd.is_empty() {
-            tracing::info!(skipped = odd.len(), used = keys.len(), reasons, "keys were skipped");
-        }
-        Ok(Self(keys))
     }
 
-    /// The one key for a token with this algorithm and `kid`. With a `kid` it is the key of that name; without, the
-    /// only one of that algorithm. Two that would do are refused: nothing says which of them the issuer meant.
-    pub(super) fn choose(
+    /// The key for a token with this algorithm and `kid`: with a `kid` the key of that name, without one the only key of
+    /// that algorithm. If two fit, neither is selected: nothing says which one the issuer meant.
+    pub(super) fn select(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
     ) -> Result<SelectedKey<'_>, KeySelectionError> {
-        let answers = |key: &&Key| match (&key.name, kid) {
+        let has_name = |key: &&Key| match (&key.name, kid) {
             (Name::Kid(name), Some(kid)) => name == kid,
             (Name::None, Some(_)) => false,
             (_, None) | (Name::Any, _) => true,
         };
-        let mut fitting = self.0.iter().filter(answers).filter(|key| key.algorithm == algorithm);
-        match (fitting.next(), fitting.next()) {
+        let mut matching = self.0.iter().filter(has_name).filter(|key| key.algorithm == algorithm);
+        match (matching.next(), matching.next()) {
             (Some(key), None) => Ok(SelectedKey { key, named: kid.is_some() && key.name != Name::Any }),
             (Some(_), Some(_)) => Err(KeySelectionError::Ambiguous),
-            (None, _) if kid.is_some() && self.0.iter().any(|key| answers(&key)) => {
+            (None, _) if kid.is_some() && self.0.iter().any(|key| has_name(&key)) => {
                 Err(KeySelectionError::OtherAlgorithm)
             }
             (None, _) => Err(KeySelectionError::Unknown),
@@ -245,7 +242,7 @@ enum JwkError {
 }
 
 impl Key {
-    fn from_jwk(text: &[u8], algorithms: &Algorithms, origin: KeyTrust) -> Result<Self, JwkError> {
+    fn from_jwk(text: &[u8], algorithms: &Algorithms, trust: KeyTrust) -> Result<Self, JwkError> {
         let jwk = json::object(text).ok_or(JwkError::Malformed)?;
         if member(&jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
             return Err(JwkError::Use);
@@ -266,9 +263,9 @@ impl Key {
         if family != AlgorithmFamily::Hmac && jwk.get("d").is_some() {
             return Err(JwkError::PrivateKey);
         }
-        // A curve belongs to one algorithm (RFC 7518 §3.4, RFC 8037 §3.1); an RSA or symmetric key to the first
-        // configured one of its family.
-        let by_kind = match family {
+        // A curve has one algorithm (RFC 7518 §3.4, RFC 8037 §3.1). An RSA or symmetric key without `alg` is bound to the
+        // first configured algorithm of its family.
+        let of_curve = match family {
             AlgorithmFamily::Ec => match required(&jwk, "crv")? {
                 "P-256" => Some(Algorithm::ES256),
                 "P-384" => Some(Algorithm::ES384),
@@ -282,17 +279,17 @@ impl Key {
         };
         let algorithm = match member(&jwk, "alg")? {
             Some(alg) => algorithms.named(alg),
-            None => by_kind.or_else(|| algorithms.first_of(family)).filter(|one| algorithms.0.contains(one)),
+            None => of_curve.or_else(|| algorithms.first_of(family)).filter(|one| algorithms.0.contains(one)),
         }
         .ok_or(JwkError::Algorithm)?;
-        if algorithm.family() != family || by_kind.is_some_and(|only| only != algorithm) {
+        if algorithm.family() != family || of_curve.is_some_and(|only| only != algorithm) {
             return Err(JwkError::AlgorithmMismatch);
         }
         let material = match family {
             AlgorithmFamily::Rsa => rsa(&jwk)?,
             AlgorithmFamily::Ec => ec(&jwk, algorithm)?,
             AlgorithmFamily::Ed => ed(&jwk)?,
-            AlgorithmFamily::Hmac if origin == KeyTrust::Public => return Err(JwkError::PublicSecret),
+            AlgorithmFamily::Hmac if trust == KeyTrust::Public => return Err(JwkError::PublicSecret),
             AlgorithmFamily::Hmac => hmac(&octets(&jwk, "k")?, algorithm)?,
         };
         Ok(Self { name, algorithm, material })
@@ -304,7 +301,7 @@ impl Key {
     }
 }
 
-/// A member that is text if it is there.
+/// A member that must be a string if it is present.
 fn member<'a>(jwk: &'a Value, name: &str) -> Result<Option<&'a str>, JwkError> {
     jwk.get(name).map(|value| value.as_str().ok_or(JwkError::Malformed)).transpose()
 }
@@ -317,21 +314,21 @@ fn octets(jwk: &Value, name: &str) -> Result<Vec<u8>, JwkError> {
     BASE64URL.decode(required(jwk, name)?).map_err(|_| JwkError::Malformed)
 }
 
-/// A number without the leading zero octets that RFC 7518 §2 forbids and some providers write all the same.
+/// A number without leading zero octets, which RFC 7518 §2 forbids but some providers write.
 fn integer(jwk: &Value, name: &str) -> Result<Vec<u8>, JwkError> {
     let octets = octets(jwk, name)?;
     let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
     Ok(octets.get(zeros..).unwrap_or_default().to_vec())
 }
 
-/// 2048 bits at least (RFC 7518 §3.3); 8192 at most, and an exponent of at most 32 bits, as verifying costs in
-/// proportion. An even number can be neither; an exponent of 1 makes every message its own signature.
+/// At least 2048 bits (RFC 7518 §3.3). At most 8192, with an exponent of at most 32 bits, because they determine the cost
+/// of verifying. Both numbers must be odd, and the exponent greater than 1, which makes every message its own signature.
 fn rsa(jwk: &Value) -> Result<DecodingKey, JwkError> {
     let (modulus, exponent) = (integer(jwk, "n")?, integer(jwk, "e")?);
-    let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
     let bits =
         |number: &[u8]| number.len() * 8 - number.first().map_or(0, |first| first.leading_zeros() as usize);
-    if !odd(&modulus) || !odd(&exponent) {
+    if !is_odd(&modulus) || !is_odd(&exponent) {
         return Err(JwkError::Malformed);
     }
     if !(2048..=8192).contains(&bits(&modulus)) || !(2..=32).contains(&bits(&exponent)) {
@@ -340,15 +337,15 @@ fn rsa(jwk: &Value) -> Result<DecodingKey, JwkError> {
     Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
 }
 
-/// Coordinates have the full size of the curve's field (RFC 7518 §6.2.1.2). That they name a point of the curve is
-/// checked whenever the key is used: with one that does not, no signature verifies.
+/// Coordinates have the full size of the curve's field (RFC 7518 §6.2.1.2). Whether they name a point of the curve is
+/// checked at each use: with a point off the curve no signature verifies.
 fn ec(jwk: &Value, algorithm: Algorithm) -> Result<DecodingKey, JwkError> {
     let size = if algorithm == Algorithm::ES384 { 48 } else { 32 };
     let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
     if x.len() != size || y.len() != size {
         return Err(JwkError::Size);
     }
-    // An uncompressed point (SEC 1 §2.3.3), which is what the library wants under this name.
+    // The library expects an uncompressed point (SEC 1 §2.3.3) here.
     Ok(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
 }
 
@@ -357,8 +354,8 @@ fn ed(jwk: &Value) -> Result<DecodingKey, JwkError> {
     if x.len() == 32 { Ok(DecodingKey::from_ed_der(&x)) } else { Err(JwkError::Size) }
 }
 
-/// At least as long as the hash (RFC 7518 §3.2), and no PEM: a public key in the place of a secret is known to
-/// everyone, and whoever knows it could sign (the classic confusion of RS256 with HS256, met from this side).
+/// At least as long as the hash (RFC 7518 §3.2), and not PEM: everyone knows a public key, and could sign with one that is
+/// configured as a secret (the confusion of RS256 with HS256, RFC 8725 §2.1).
 fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, JwkError> {
     let hash = match algorithm {
         Algorithm::HS512 => 64,
@@ -413,8 +410,8 @@ mod tests {
         key
     }
 
-    fn import(key: &Value, list: &str, origin: KeyTrust) -> Result<Algorithm, JwkError> {
-        Key::from_jwk(key.to_string().as_bytes(), &algorithms(list), origin).map(|key| key.algorithm)
+    fn import(key: &Value, list: &str, trust: KeyTrust) -> Result<Algorithm, JwkError> {
+        Key::from_jwk(key.to_string().as_bytes(), &algorithms(list), trust).map(|key| key.algorithm)
     }
 
     #[test]
@@ -434,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_names_none_is_bound_by_its_curve_or_the_first_configured_of_its_kind() {
+    fn a_key_without_alg_is_bound_by_its_curve_or_the_first_configured_algorithm_of_its_family() {
         for (key, list, expected) in [
             (rsa_key(), "ES256,PS256,RS256", Ok(Algorithm::PS256)),
             (rsa_key(), "RS256,PS256", Ok(Algorithm::RS256)),
@@ -451,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_for_verifying_or_says_nothing_of_it() {
+    fn a_key_for_verifying_or_without_a_purpose_is_used() {
         for key in [
             with(ec_key(), "use", json!("sig")),
             with(ec_key(), "key_ops", json!(["verify"])),
@@ -463,8 +460,8 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_key_is_skipped_for_a_reason() {
-        for (key, odd) in [
+    fn an_unusable_key_is_skipped_for_a_reason() {
+        for (key, error) in [
             (with(ec_key(), "use", json!("enc")), JwkError::Use),
             (with(ec_key(), "use", json!("SIG")), JwkError::Use),
             (with(ec_key(), "use", json!(["sig"])), JwkError::Malformed),
@@ -526,19 +523,19 @@ mod tests {
             (json!("kty"), JwkError::Malformed),
             (json!(null), JwkError::Malformed),
         ] {
-            assert_eq!(import(&key, EVERY, KeyTrust::Public), Err(odd), "{key}");
+            assert_eq!(import(&key, EVERY, KeyTrust::Public), Err(error), "{key}");
         }
     }
 
     #[test]
-    fn a_key_with_a_member_twice_is_skipped() {
-        let twice = format!(r#"{{"kty":"oct","kty":"OKP","crv":"Ed25519","x":"{}"}}"#, octets(32));
-        let imported = Key::from_jwk(twice.as_bytes(), &algorithms(EVERY), KeyTrust::Private);
+    fn a_key_with_a_repeated_member_is_skipped() {
+        let repeated = format!(r#"{{"kty":"oct","kty":"OKP","crv":"Ed25519","x":"{}"}}"#, octets(32));
+        let imported = Key::from_jwk(repeated.as_bytes(), &algorithms(EVERY), KeyTrust::Private);
         assert_eq!(imported.err(), Some(JwkError::Malformed));
     }
 
     #[test]
-    fn an_hmac_key_is_as_long_as_the_hash() {
+    fn an_hmac_key_is_at_least_as_long_as_the_hash() {
         for (alg, length) in [("HS256", 32), ("HS384", 48), ("HS512", 64)] {
             let key = |length| json!({"kty": "oct", "alg": alg, "k": octets(length)});
             assert!(import(&key(length), EVERY, KeyTrust::Private).is_ok(), "{alg}");
@@ -553,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn pem_is_no_hmac_key() {
+    fn pem_is_not_an_hmac_key() {
         let pem =
             "\n-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
         let key = json!({"kty": "oct", "k": BASE64URL.encode(pem)});
@@ -561,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn key_material_may_be_padded_and_led_by_zeros() {
+    fn key_material_may_have_padding_and_leading_zeros() {
         for key in [
             with(rsa_key(), "e", json!("AAEAAQ==")),
             with(rsa_key(), "n", json!(BASE64URL.encode([&[0; 3][..], &[0xff; 256]].concat()))),
@@ -572,37 +569,37 @@ mod tests {
         }
     }
 
-    /// What the set of these keys chooses: `Ok` of whether the key was named.
-    fn chosen(keys: &[Value], algorithm: Algorithm, kid: Option<&str>) -> Result<bool, KeySelectionError> {
+    /// Whether the key that a set of these keys selects is named by the token.
+    fn selected(keys: &[Value], algorithm: Algorithm, kid: Option<&str>) -> Result<bool, KeySelectionError> {
         let set = json!({"keys": keys}).to_string();
         let set = KeySet::from_jwks(set.as_bytes(), &algorithms(EVERY), KeyTrust::Private).unwrap();
-        set.choose(algorithm, kid).map(|choice| choice.named)
+        set.select(algorithm, kid).map(|selected| selected.named)
     }
 
     #[test]
-    fn a_kid_chooses_the_one_key_of_that_name_and_algorithm() {
+    fn a_kid_selects_the_one_key_of_that_name_and_algorithm() {
         let named = |key, kid| with(key, "kid", json!(kid));
         let keys = [named(ec_key(), "a"), named(ed_key(), "a"), named(ed_key(), "b"), ec_key()];
-        assert_eq!(chosen(&keys, Algorithm::ES256, Some("a")), Ok(true));
-        assert_eq!(chosen(&keys, Algorithm::EdDSA, Some("a")), Ok(true));
-        assert_eq!(chosen(&keys, Algorithm::EdDSA, Some("b")), Ok(true));
-        assert_eq!(chosen(&keys, Algorithm::ES256, Some("b")), Err(KeySelectionError::OtherAlgorithm));
-        assert_eq!(chosen(&keys, Algorithm::ES256, Some("c")), Err(KeySelectionError::Unknown));
-        assert_eq!(chosen(&keys, Algorithm::ES256, Some("")), Err(KeySelectionError::Unknown));
-        let twice = [named(ec_key(), "a"), named(ec_key(), "a")];
-        assert_eq!(chosen(&twice, Algorithm::ES256, Some("a")), Err(KeySelectionError::Ambiguous));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("a")), Ok(true));
+        assert_eq!(selected(&keys, Algorithm::EdDSA, Some("a")), Ok(true));
+        assert_eq!(selected(&keys, Algorithm::EdDSA, Some("b")), Ok(true));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("b")), Err(KeySelectionError::OtherAlgorithm));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("c")), Err(KeySelectionError::Unknown));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("")), Err(KeySelectionError::Unknown));
+        let same_name = [named(ec_key(), "a"), named(ec_key(), "a")];
+        assert_eq!(selected(&same_name, Algorithm::ES256, Some("a")), Err(KeySelectionError::Ambiguous));
     }
 
     #[test]
-    fn without_kid_the_only_key_of_the_algorithm_is_chosen() {
+    fn without_kid_the_only_key_of_the_algorithm_is_selected() {
         let keys = [with(ec_key(), "kid", json!("a")), ed_key(), ed_key()];
-        assert_eq!(chosen(&keys, Algorithm::ES256, None), Ok(false));
-        assert_eq!(chosen(&keys, Algorithm::EdDSA, None), Err(KeySelectionError::Ambiguous));
-        assert_eq!(chosen(&keys, Algorithm::RS256, None), Err(KeySelectionError::Unknown));
+        assert_eq!(selected(&keys, Algorithm::ES256, None), Ok(false));
+        assert_eq!(selected(&keys, Algorithm::EdDSA, None), Err(KeySelectionError::Ambiguous));
+        assert_eq!(selected(&keys, Algorithm::RS256, None), Err(KeySelectionError::Unknown));
     }
 
     #[test]
-    fn algorithms_are_known_by_their_exact_names() {
+    fn algorithms_have_exact_names() {
         assert_eq!(
             Algorithms::parse("RS256, ES256"),
             Some(Algorithms(vec![Algorithm::RS256, Algorithm::ES256]))

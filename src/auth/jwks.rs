@@ -1,9 +1,9 @@
-//! Where key sets come from, and how long one is good for.
+//! Where key sets come from, and how long a key set is valid.
 //!
-//! A set is *fresh* for ten minutes: then it serves without any I/O. After that it is fetched again; where that fails,
-//! the old set serves on for another hour. A token whose key is not in the set may be signed with a newer key, and
-//! causes a fetch too, but never more than one in thirty seconds. Nothing runs in the background: Lambda freezes the
-//! environment between invocations.
+//! A set is *fresh* for ten minutes: it is used without any I/O. After that it is fetched again. If the fetch fails, the
+//! old set stays valid for another hour. A token whose key is not in the set may be signed with a newer key, so it
+//! triggers a fetch too, but at most one in thirty seconds. Nothing runs in the background: Lambda freezes the environment
+//! between invocations.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager as secretsmanager;
 use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_http_client::tls::TrustStore;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
@@ -22,56 +24,56 @@ use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::KeysUnavailable;
 use super::jwk::{Algorithms, KeySet, KeyTrust, SetError};
-use super::{Clock, KeysUnavailable};
 use crate::audit::error_chain;
+use crate::aws;
 
-/// How long a set serves without being looked at again. It bounds how long a key that was withdrawn still counts, and
-/// is what the other verifiers of the field take.
+/// How long a set is used without another fetch. It bounds how long a withdrawn key still verifies tokens; ten minutes
+/// is a common choice among JWT libraries.
 const FRESH: Duration = Duration::from_mins(10);
 
-/// How long, after that, a set still serves while no newer one can be had. An outage of the issuer should not be one
-/// of this service, and an attacker who holds a withdrawn key must not gain much by causing one: an hour outlasts the
-/// usual outage, and is no longer than access tokens commonly live.
+/// How long after that a set stays valid while fetches fail. An outage of the issuer should not become an outage of this
+/// service, and an attacker who holds a withdrawn key must gain little by causing one: an hour outlasts the usual outage,
+/// and access tokens commonly live as long.
 const STALE: Duration = Duration::from_hours(1);
 
-/// The least time between two fetches while there is a set, counted from the last attempt, failed or not. It bounds
-/// what tokens with made-up keys cost the issuer, and how soon a new key is known.
+/// The minimum time between two fetches while there is a set, counted from the last attempt, failed or not. It bounds
+/// the load that tokens with made-up keys put on the issuer, and the delay until a new key is known.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
-/// The same while there is none, and every request waits for it.
+/// The minimum time between two fetches while there is no set, and every request waits for one.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The whole of a fetch, discovery and keys together; the caller waits for it.
+/// Bounds a whole fetch, discovery and keys together, because the caller waits for it.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// To connect, TLS included.
+/// Bounds connecting, TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Room for a hundred keys with certificate chains.
+/// Enough for a hundred keys with certificate chains.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// The longest issuer of an OpenID configuration that is logged in full.
+const MAX_LOGGED_ISSUER: usize = 256;
 
 /// Where the keys come from.
 #[derive(Clone, Debug)]
-pub struct KeySource(Kind);
+pub struct KeySource(Source);
 
 #[derive(Clone, Debug)]
-enum Kind {
-    Url { url: Uri, transport: Transport },
-    Discovery { issuer: String, transport: Transport },
+enum Source {
+    Url(HttpsUrl),
+    Discovery { issuer: String },
     Secret { arn: String, region: String },
     Fixed(Arc<KeySet>),
 }
 
-/// What a URL may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
-    Https,
-    /// `http`, to this machine only.
-    Loopback,
-}
+/// An absolute `https` URL without user name and fragment.
+#[derive(Clone, Debug)]
+struct HttpsUrl(Uri);
 
-/// Why something names no source of keys. No message repeats what it was.
+/// Why a value names no key source. The message completes "must be" and never repeats the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SourceError {
     /// Not an absolute `https` URL, or one with a user name or a fragment.
@@ -80,34 +82,20 @@ pub enum SourceError {
     /// Not the ARN of a secret.
     #[error("the ARN of a Secrets Manager secret")]
     SecretArn,
-    /// Not a JWK Set with a key that the configured algorithms can use.
-    #[error("a JWK Set (RFC 7517 §5) of at most 100 keys, at least one of them fit for JWT_ALGORITHMS")]
-    KeySet,
 }
 
 impl KeySource {
     /// A JWK Set at an `https` URL.
     pub fn url(url: &str) -> Result<Self, SourceError> {
-        let transport = Transport::Https;
-        Ok(Self(Kind::Url { url: transport.accept(url)?, transport }))
+        Ok(Self(Source::Url(HttpsUrl::parse(url)?)))
     }
 
     /// The JWK Set that the issuer's OpenID configuration names (OpenID Connect Discovery 1.0 §4).
     pub fn discovery(issuer: &str) -> Result<Self, SourceError> {
-        Self::discovered(issuer, Transport::Https)
-    }
-
-    /// As [`KeySource::url`], without TLS, and for that reason from this machine only. For tests: no configuration leads
-    /// here.
-    pub fn loopback_url(url: &str) -> Result<Self, SourceError> {
-        let transport = Transport::Loopback;
-        Ok(Self(Kind::Url { url: transport.accept(url)?, transport }))
-    }
-
-    /// As [`KeySource::discovery`], without TLS, and for that reason from this machine only. For tests: no configuration
-    /// leads here.
-    pub fn loopback_discovery(issuer: &str) -> Result<Self, SourceError> {
-        Self::discovered(issuer, Transport::Loopback)
+        if HttpsUrl::parse(issuer)?.0.query().is_some() {
+            return Err(SourceError::Url);
+        }
+        Ok(Self(Source::Discovery { issuer: issuer.to_owned() }))
     }
 
     /// A secret in Secrets Manager: a JWK Set, a JWK, or a bare HMAC secret.
@@ -128,37 +116,28 @@ impl KeySource {
         {
             return Err(SourceError::SecretArn);
         }
-        Ok(Self(Kind::Secret { arn: arn.to_owned(), region: region.to_owned() }))
+        Ok(Self(Source::Secret { arn: arn.to_owned(), region: region.to_owned() }))
     }
 
     /// The JWK Set itself.
-    pub fn jwks(text: &str, algorithms: &Algorithms) -> Result<Self, SourceError> {
-        match KeySet::from_jwks(text.as_bytes(), algorithms, KeyTrust::Private) {
-            Ok(set) => Ok(Self(Kind::Fixed(Arc::new(set)))),
-            Err(_) => Err(SourceError::KeySet),
-        }
-    }
-
-    fn discovered(issuer: &str, transport: Transport) -> Result<Self, SourceError> {
-        if transport.accept(issuer)?.query().is_some() {
-            return Err(SourceError::Url);
-        }
-        Ok(Self(Kind::Discovery { issuer: issuer.to_owned(), transport }))
+    pub fn jwks(text: &str, algorithms: &Algorithms) -> Result<Self, SetError> {
+        let set = KeySet::from_jwks(text.as_bytes(), algorithms, KeyTrust::Private)?;
+        Ok(Self(Source::Fixed(Arc::new(set))))
     }
 }
 
-impl Transport {
-    fn accept(self, url: &str) -> Result<Uri, SourceError> {
+impl HttpsUrl {
+    fn parse(url: &str) -> Result<Self, SourceError> {
         let uri: Uri = url.parse().map_err(|_| SourceError::Url)?;
         let authority = uri.authority().ok_or(SourceError::Url)?;
-        let allowed = match self {
-            Self::Https => uri.scheme() == Some(&Scheme::HTTPS),
-            Self::Loopback => uri.scheme() == Some(&Scheme::HTTP) && authority.host() == "127.0.0.1",
-        };
-        if !allowed || authority.as_str().contains('@') || authority.host().is_empty() || url.contains('#') {
+        if uri.scheme() != Some(&Scheme::HTTPS)
+            || authority.host().is_empty()
+            || authority.as_str().contains('@')
+            || url.contains('#')
+        {
             return Err(SourceError::Url);
         }
-        Ok(uri)
+        Ok(Self(uri))
     }
 }
 
@@ -167,57 +146,13 @@ fn configuration_url(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
-/// The keys of a source.
-pub(super) enum Keys {
-    Fixed(Arc<KeySet>),
-    Cached(Box<Cache>),
-}
-
-/// What came of asking for a newer set.
-pub(super) enum RefreshOutcome {
-    /// There is one.
-    Newer(Arc<KeySet>),
-    /// The last fetch went well, and it is too soon for another.
-    NotDue,
-    /// The last fetch failed.
-    Failed,
-}
-
-impl Keys {
-    pub(super) fn new(source: &KeySource, algorithms: &Algorithms, aws: &SdkConfig, clock: Clock) -> Self {
-        let remote = match &source.0 {
-            Kind::Fixed(set) => return Self::Fixed(Arc::clone(set)),
-            Kind::Url { url, transport } => Remote::Url(Http::new(*transport), url.clone()),
-            Kind::Discovery { issuer, transport } => Remote::Discovery(Http::new(*transport), issuer.clone()),
-            Kind::Secret { arn, region } => Remote::Secret(secrets(aws, region), arn.clone()),
-        };
-        let algorithms = algorithms.clone();
-        let (state, fetch_lock) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self::Cached(Box::new(Cache { remote, algorithms, clock, state, fetch_lock }))
-    }
-
-    /// The set to verify with.
-    pub(super) async fn current(&self) -> Result<Arc<KeySet>, KeysUnavailable> {
-        match self {
-            Self::Fixed(set) => Ok(Arc::clone(set)),
-            Self::Cached(cache) => cache.current().await,
-        }
-    }
-
-    /// A newer set than `seen`, in which a key was missed.
-    pub(super) async fn refresh(&self, seen: &Arc<KeySet>) -> RefreshOutcome {
-        match self {
-            Self::Fixed(_) => RefreshOutcome::NotDue,
-            Self::Cached(cache) => cache.refresh(seen).await,
-        }
-    }
-}
-
-/// The last set of a remote source.
-pub(super) struct Cache {
-    remote: Remote,
+/// The keys of a source, cached.
+pub(super) struct Keys {
+    /// `None` for a set that was configured: it never expires.
+    remote: Option<Remote>,
     algorithms: Algorithms,
-    clock: Clock,
+    /// The wall clock, because a monotonic one stops while Lambda freezes the environment.
+    clock: SharedTimeSource,
     state: Mutex<CacheState>,
     /// Held during a fetch, so that concurrent misses share it.
     fetch_lock: tokio::sync::Mutex<()>,
@@ -241,11 +176,46 @@ enum Freshness {
     None,
 }
 
-impl Cache {
-    async fn current(&self) -> Result<Arc<KeySet>, KeysUnavailable> {
+/// The result of asking for a newer set.
+pub(super) enum RefreshOutcome {
+    /// There is a newer set.
+    Newer(Arc<KeySet>),
+    /// The last fetch succeeded, and it is too early for another.
+    NotDue,
+    /// The last fetch failed.
+    Failed(KeysUnavailable),
+}
+
+impl Keys {
+    /// The keys of `source`. `ca_bundle` (PEM) replaces the system's authorities for fetches over HTTPS.
+    pub(super) fn new(
+        KeySource(source): &KeySource,
+        algorithms: &Algorithms,
+        ca_bundle: Option<Vec<u8>>,
+        aws: &SdkConfig,
+        clock: SharedTimeSource,
+    ) -> Self {
+        let mut state = CacheState::default();
+        let remote = match source {
+            Source::Url(url) => Some(Remote::Url(HttpsClient::new(ca_bundle), url.clone())),
+            Source::Discovery { issuer } => {
+                Some(Remote::Discovery(HttpsClient::new(ca_bundle), issuer.clone()))
+            }
+            Source::Secret { arn, region } => Some(Remote::Secret(secrets(aws, region), arn.clone())),
+            Source::Fixed(set) => {
+                state.set = Some((Arc::clone(set), SystemTime::UNIX_EPOCH));
+                None
+            }
+        };
+        let (algorithms, state) = (algorithms.clone(), Mutex::new(state));
+        Self { remote, algorithms, clock, state, fetch_lock: tokio::sync::Mutex::default() }
+    }
+
+    /// The set to verify with.
+    pub(super) async fn current(&self) -> Result<Arc<KeySet>, KeysUnavailable> {
         let _guard = match self.freshness() {
             Freshness::Fresh(set) => return Ok(set),
-            // While one request fetches, the others go on with the old set.
+            // While one request fetches, the others use the old set.
             Freshness::Stale(set) => match self.fetch_lock.try_lock() {
                 Ok(guard) => guard,
                 Err(_) => return Ok(set),
@@ -258,11 +228,15 @@ impl Cache {
         self.fetch_if_due().await;
         match self.freshness() {
             Freshness::Fresh(set) | Freshness::Stale(set) => Ok(set),
-            Freshness::None => Err(KeysUnavailable),
+            Freshness::None => Err(self.unavailable()),
         }
     }
 
-    async fn refresh(&self, seen: &Arc<KeySet>) -> RefreshOutcome {
+    /// A newer set than `seen`, which lacks a token's key.
+    pub(super) async fn refresh(&self, seen: &Arc<KeySet>) -> RefreshOutcome {
+        if self.remote.is_none() {
+            return RefreshOutcome::NotDue;
+        }
         let _guard = self.fetch_lock.lock().await;
         if let Some(newer) = self.other_than(seen) {
             return RefreshOutcome::Newer(newer);
@@ -273,19 +247,20 @@ impl Cache {
             None if self.state().last_attempt.is_some_and(|attempt| attempt.succeeded) => {
                 RefreshOutcome::NotDue
             }
-            None => RefreshOutcome::Failed,
+            None => RefreshOutcome::Failed(self.unavailable()),
         }
     }
 
     fn freshness(&self) -> Freshness {
-        let now = (self.clock)();
+        let now = self.clock.now();
         match &mut self.state().set {
             None => Freshness::None,
+            Some((set, _)) if self.remote.is_none() => Freshness::Fresh(Arc::clone(set)),
             Some((set, since)) => match now.duration_since(*since) {
                 Ok(age) if age < FRESH => Freshness::Fresh(Arc::clone(set)),
                 Ok(age) if age < FRESH + STALE => Freshness::Stale(Arc::clone(set)),
                 Ok(_) => Freshness::None,
-                // The clock was set back, and nobody knows how old the set is: as if it had just expired.
+                // The clock was set back, so the set's age is unknown. Treat it as just expired.
                 Err(_) => {
                     *since = now.checked_sub(FRESH).unwrap_or(now);
                     Freshness::Stale(Arc::clone(set))
@@ -298,20 +273,30 @@ impl Cache {
         self.state().set.as_ref().map(|(set, _)| Arc::clone(set)).filter(|set| !Arc::ptr_eq(set, seen))
     }
 
-    /// Fetches once the cool-down is over. Only for the holder of `fetch_lock`.
-    async fn fetch_if_due(&self) {
-        let started = (self.clock)();
+    fn unavailable(&self) -> KeysUnavailable {
+        KeysUnavailable { retry_after: self.time_to_next_fetch() }
+    }
+
+    /// How long the next fetch has to wait. A clock that was set back ends the wait.
+    fn time_to_next_fetch(&self) -> Duration {
         let pause = if matches!(self.freshness(), Freshness::None) { RETRY } else { COOL_DOWN };
         let last = self.state().last_attempt;
-        // A clock that was set back ends the cool-down.
-        if last.is_some_and(|last| started.duration_since(last.at).is_ok_and(|since| since < pause)) {
+        let elapsed = last.and_then(|last| self.clock.now().duration_since(last.at).ok());
+        elapsed.map_or(Duration::ZERO, |elapsed| pause.saturating_sub(elapsed))
+    }
+
+    /// Fetches once the cool-down is over. Only for the holder of `fetch_lock`.
+    async fn fetch_if_due(&self) {
+        let Some(remote) = &self.remote else { return };
+        if !self.time_to_next_fetch().is_zero() {
             return;
         }
-        // Noted before the wait, in case the caller does not live to see its end.
+        let started = self.clock.now();
+        // Recorded before the wait, because the caller may be dropped during it.
         self.state().last_attempt = Some(Attempt { at: started, succeeded: false });
-        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.remote.fetch(&self.algorithms)).await;
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, remote.fetch(&self.algorithms)).await;
         let result = fetched.unwrap_or(Err(FetchError::Timeout));
-        self.state().last_attempt = Some(Attempt { at: (self.clock)(), succeeded: result.is_ok() });
+        self.state().last_attempt = Some(Attempt { at: self.clock.now(), succeeded: result.is_ok() });
         match result {
             Ok(set) => self.state().set = Some((Arc::new(set), started)),
             Err(error) => tracing::warn!(cause = %error, "the key set could not be fetched"),
@@ -319,58 +304,70 @@ impl Cache {
     }
 
     fn state(&self) -> MutexGuard<'_, CacheState> {
-        // Nothing that can panic happens under this lock, and its content is whole at every moment.
+        // Nothing under this lock can panic, and the state is consistent at every moment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why a fetch brought no key set. No message holds anything of what was delivered: the SDK's errors go into the log
-/// by what they display, as their `Debug` has the whole answer in it.
+/// Why a fetch returned no key set. Messages quote nothing of a key set or a secret. SDK errors are logged by their
+/// `Display`, because their `Debug` holds the whole response.
 #[derive(Debug, Error)]
 enum FetchError {
-    #[error("no answer within {} s", FETCH_TIMEOUT.as_secs())]
+    #[error("no response within {} s", FETCH_TIMEOUT.as_secs())]
     Timeout,
     #[error("the connection failed: {0}")]
     Connection(String),
-    #[error("the answer has status {0}, not 200")]
+    #[error("the response has status {0}, not 200")]
     Status(u16),
-    #[error("the answer breaks off or is longer than {MAX_BODY_BYTES} bytes")]
+    #[error("the response is cut short or longer than {MAX_BODY_BYTES} bytes")]
     Body,
-    #[error("the answer is no OpenID configuration")]
+    #[error("the response is not an OpenID configuration")]
     Discovery,
-    #[error("the OpenID configuration is another issuer's")]
-    Issuer,
-    #[error("the OpenID configuration names its keys by what is not an https URL")]
+    #[error("{}", issuer_mismatch(.configured, .found))]
+    Issuer { configured: String, found: String },
+    #[error("the jwks_uri of the OpenID configuration is not an https URL without user name and fragment")]
     KeysUrl,
     #[error("Secrets Manager: {0}")]
     Secret(String),
     #[error("the secret has no value")]
     SecretEmpty,
-    #[error("the answer holds {0}")]
+    #[error("the key set was rejected: {0}")]
     Set(#[from] SetError),
 }
 
+fn issuer_mismatch(configured: &str, found: &str) -> String {
+    if configured.strip_suffix('/') == Some(found) {
+        return format!(
+            "JWT_ISSUER is {configured}, but the issuer calls itself {found}, without the trailing slash"
+        );
+    }
+    if found.strip_suffix('/') == Some(configured) {
+        return format!(
+            "JWT_ISSUER is {configured}, but the issuer calls itself {found}, with a trailing slash"
+        );
+    }
+    let shown: String = found.chars().take(MAX_LOGGED_ISSUER).collect();
+    format!("JWT_ISSUER is {configured}, but its OpenID configuration is that of {shown}")
+}
+
 enum Remote {
-    Url(Http, Uri),
-    Discovery(Http, String),
+    Url(HttpsClient, HttpsUrl),
+    Discovery(HttpsClient, String),
     Secret(secretsmanager::Client, String),
 }
 
 impl Remote {
     async fn fetch(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
         match self {
-            Self::Url(http, url) => {
-                Ok(KeySet::from_jwks(&http.read(&url.to_string()).await?, algorithms, KeyTrust::Public)?)
-            }
-            Self::Discovery(http, issuer) => {
-                let url = http.keys_of(issuer).await?;
-                Ok(KeySet::from_jwks(&http.read(&url.to_string()).await?, algorithms, KeyTrust::Public)?)
+            Self::Url(client, url) => client.key_set(url, algorithms).await,
+            Self::Discovery(client, issuer) => {
+                client.key_set(&client.jwks_uri(issuer).await?, algorithms).await
             }
             Self::Secret(client, arn) => {
-                let answer = client.get_secret_value().secret_id(arn).send().await;
-                // Not DisplayErrorContext: it shows the raw answer, and the secret may be in it.
-                let answer = answer.map_err(|error| FetchError::Secret(error_chain(&error)))?;
-                let secret = match (&answer.secret_string, &answer.secret_binary) {
+                let response = client.get_secret_value().secret_id(arn).send().await;
+                // Not DisplayErrorContext: it shows the raw response, which may hold the secret.
+                let response = response.map_err(|error| FetchError::Secret(error_chain(&error)))?;
+                let secret = match (&response.secret_string, &response.secret_binary) {
                     (Some(text), _) => text.as_bytes(),
                     (None, Some(binary)) => binary.as_ref(),
                     (None, None) => return Err(FetchError::SecretEmpty),
@@ -395,61 +392,63 @@ fn secrets(aws: &SdkConfig, region: &str) -> secretsmanager::Client {
     secretsmanager::Client::from_conf(config)
 }
 
-/// An HTTP client that follows no redirect: the configured host is the one that is trusted.
-struct Http {
-    connector: Connector,
-    transport: Transport,
-}
+/// A client that follows no redirect: only the configured host is trusted.
+struct HttpsClient(Connector);
 
-/// What is needed of an OpenID configuration (OpenID Connect Discovery 1.0 §3).
+/// The members of an OpenID configuration that are used (OpenID Connect Discovery 1.0 §3).
 #[derive(Deserialize)]
 struct OpenIdConfiguration {
     issuer: String,
     jwks_uri: String,
 }
 
-impl Http {
-    fn new(transport: Transport) -> Self {
+impl HttpsClient {
+    fn new(ca_bundle: Option<Vec<u8>>) -> Self {
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(FETCH_TIMEOUT)
             .build();
+        let authorities =
+            ca_bundle.map_or_else(TrustStore::default, |pem| TrustStore::empty().with_pem_certificate(pem));
         let connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(aws::tls_context(authorities))
             .connector_settings(settings)
             .sleep_impl(TokioSleep::new())
-            // A connection that is kept would have slept through Lambda's freezing for ten minutes.
+            // Lambda freezes the environment between fetches, which kills idle connections.
             .pool_max_idle_per_host(0)
-            .proxy_config(match transport {
-                Transport::Https => ProxyConfig::from_env(),
-                Transport::Loopback => ProxyConfig::disabled(),
-            })
+            .proxy_config(ProxyConfig::from_env())
             .build();
-        Self { connector, transport }
+        Self(connector)
     }
 
-    /// The URL of an issuer's keys. The configuration must be the issuer's own word for word (§4.3), or one issuer
-    /// could speak for another. It is read anew each time, so that a bad answer is never remembered.
-    async fn keys_of(&self, issuer: &str) -> Result<Uri, FetchError> {
-        let body = self.read(&configuration_url(issuer)).await?;
-        let configuration: OpenIdConfiguration =
+    async fn key_set(&self, url: &HttpsUrl, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
+        let body = self.get(&url.0.to_string()).await?;
+        Ok(KeySet::from_jwks(&body, algorithms, KeyTrust::Public)?)
+    }
+
+    /// The URL of an issuer's keys. The configuration must name the issuer exactly (§4.3), or one issuer could speak for
+    /// another. It is fetched each time, so that a bad response is never remembered.
+    async fn jwks_uri(&self, issuer: &str) -> Result<HttpsUrl, FetchError> {
+        let body = self.get(&configuration_url(issuer)).await?;
+        let OpenIdConfiguration { issuer: found, jwks_uri } =
             serde_json::from_slice(&body).map_err(|_| FetchError::Discovery)?;
-        if configuration.issuer != issuer {
-            return Err(FetchError::Issuer);
+        if found != issuer {
+            return Err(FetchError::Issuer { configured: issuer.to_owned(), found });
         }
-        self.transport.accept(&configuration.jwks_uri).map_err(|_| FetchError::KeysUrl)
+        HttpsUrl::parse(&jwks_uri).map_err(|_| FetchError::KeysUrl)
     }
 
-    async fn read(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+    async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let mut request =
             HttpRequest::get(url).map_err(|error| FetchError::Connection(error_chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
-        let answer = self.connector.call(request).await;
-        let answer = answer.map_err(|error| FetchError::Connection(error_chain(&error)))?;
-        if answer.status().as_u16() != 200 {
-            return Err(FetchError::Status(answer.status().as_u16()));
+        let response = self.0.call(request).await;
+        let response = response.map_err(|error| FetchError::Connection(error_chain(&error)))?;
+        if response.status().as_u16() != 200 {
+            return Err(FetchError::Status(response.status().as_u16()));
         }
-        let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
         Ok(body.map_err(|_| FetchError::Body)?.to_bytes().to_vec())
     }
 }

@@ -1,4 +1,4 @@
-//! Who is asking: a bearer token in, a [`Principal`] or a [`AuthError`] out.
+//! Authentication: a bearer token becomes a [`Principal`] or an [`AuthError`].
 
 mod access;
 mod json;
@@ -6,16 +6,17 @@ mod jwk;
 mod jwks;
 mod token;
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_smithy_async::time::SharedTimeSource;
 use http::HeaderMap;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use strum::{EnumIter, IntoStaticStr};
 use thiserror::Error;
 
 pub use self::access::{Access, AccessDenied, AllSites, ClaimPath, PatientFilter, Principal, SmartScopes};
-pub use self::jwk::Algorithms;
+pub use self::jwk::{Algorithms, SetError};
 pub use self::jwks::{FETCH_TIMEOUT, KeySource, SourceError};
 use self::jwks::{Keys, RefreshOutcome};
 use self::token::Unverified;
@@ -31,9 +32,9 @@ pub struct Settings {
     pub keys: KeySource,
     /// The algorithms that tokens may be signed with.
     pub algorithms: Algorithms,
-    /// How far the issuer's clock and this one may be apart.
+    /// The tolerated difference between the issuer's clock and this one.
     pub leeway: Duration,
-    /// How claims turn into access.
+    /// How claims grant access.
     pub access: Access,
 }
 
@@ -41,24 +42,18 @@ pub struct Settings {
 pub struct Verifier {
     settings: Settings,
     keys: Keys,
-    clock: Clock,
+    clock: SharedTimeSource,
 }
 
-/// Tells the time. The wall clock, because a monotonic one stands still while Lambda freezes the environment.
-type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
-
 impl Verifier {
-    /// Makes a verifier. `aws` is for the secret that may hold the keys; no I/O happens here. Fails if signatures
-    /// cannot be verified in this build.
-    pub fn new(settings: Settings, aws: &SdkConfig) -> Result<Self, BrokenCryptography> {
-        Self::with_clock(settings, aws, SystemTime::now)
-    }
-
-    /// As [`Verifier::new`], with another clock.
-    pub fn with_clock(
+    /// Makes a verifier, without any I/O.
+    ///
+    /// `ca_bundle` (PEM) replaces the system's certificate authorities when keys are fetched from a URL. `aws` is for keys
+    /// in Secrets Manager, and its time source is the verifier's clock. Fails if this build cannot verify signatures.
+    pub fn new(
         settings: Settings,
+        ca_bundle: Option<Vec<u8>>,
         aws: &SdkConfig,
-        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
     ) -> Result<Self, BrokenCryptography> {
         check_cryptography()?;
         if settings.issuer.is_none() {
@@ -67,8 +62,8 @@ impl Verifier {
         if settings.audiences.is_none() {
             tracing::warn!("the audience of tokens is not checked (JWT_AUDIENCE=*)");
         }
-        let clock: Clock = Arc::new(clock);
-        let keys = Keys::new(&settings.keys, &settings.algorithms, aws, Arc::clone(&clock));
+        let clock = aws.time_source().unwrap_or_default();
+        let keys = Keys::new(&settings.keys, &settings.algorithms, ca_bundle, aws, clock.clone());
         Ok(Self { settings, keys, clock })
     }
 
@@ -77,7 +72,7 @@ impl Verifier {
         self.settings.issuer.as_deref()
     }
 
-    /// Fetches the keys unless they are at hand, so that the first request need not wait for them.
+    /// Fetches the keys unless they are cached, so that the first request need not wait for them.
     pub async fn load_keys(&self) -> Result<(), KeysUnavailable> {
         self.keys.current().await.map(|_| ())
     }
@@ -87,36 +82,36 @@ impl Verifier {
         let token = Unverified::parse(token::bearer(headers)?, &self.settings.algorithms)?;
         let mut keys = self.keys.current().await?;
         let mut verified = token.verify(&keys);
-        if let Err(miss) = verified
-            && miss.refresh_may_help
+        if let Err(error) = verified
+            && error.refresh_may_help
         {
             match self.keys.refresh(&keys).await {
                 RefreshOutcome::Newer(newer) => {
                     keys = newer;
                     verified = token.verify(&keys);
                 }
-                // Whether the issuer has such a key cannot be known now, and so neither whether the token is bad.
-                RefreshOutcome::Failed if miss.reason == TokenError::KeyUnknown => {
-                    return Err(KeysUnavailable.into());
+                // The issuer may have published this key since, so the token cannot be judged.
+                RefreshOutcome::Failed(unavailable) if error.reason == TokenError::KeyUnknown => {
+                    return Err(unavailable.into());
                 }
-                RefreshOutcome::Failed | RefreshOutcome::NotDue => {}
+                RefreshOutcome::Failed(_) | RefreshOutcome::NotDue => {}
             }
         }
-        let claims = verified.map_err(|miss| miss.reason)?.claims(&self.settings, (self.clock)())?;
+        let claims = verified.map_err(|error| error.reason)?.claims(&self.settings, self.clock.now())?;
         Ok(Principal::from_claims(&claims, &self.settings.access)?)
     }
 }
 
-/// Makes sure that signatures can be verified. `jsonwebtoken` panics at the first one when the features of its crates,
-/// which any dependency may switch on, leave it without a provider or with two: so one is named here, and asked for
-/// the known answer of RFC 8037 §A.4, before a request depends on it.
+/// Checks that signatures can be verified. `jsonwebtoken` panics at its first signature if the features of its crates,
+/// which any dependency may enable, leave it with no provider or with two. So this names one and verifies the known answer
+/// of RFC 8037 §A.4 before a request depends on it.
 fn check_cryptography() -> Result<(), BrokenCryptography> {
     const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
     const MESSAGE: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
     const SIGNATURE: &str =
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
 
-    // An error says that a provider is there already, from an earlier verifier.
+    // Fails if an earlier verifier has installed it already.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     let key = DecodingKey::from_ed_components(KEY).map_err(|_| BrokenCryptography)?;
     match jsonwebtoken::crypto::verify(SIGNATURE, MESSAGE.as_bytes(), &key, Algorithm::EdDSA) {
@@ -125,23 +120,26 @@ fn check_cryptography() -> Result<(), BrokenCryptography> {
     }
 }
 
-/// The cryptography does not give the answer that it must; the build is not fit to run.
+/// The cryptography of this build fails a known-answer test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("signatures cannot be verified: a known answer came out wrong")]
+#[error("signatures cannot be verified: a known-answer test failed")]
 pub struct BrokenCryptography;
 
-/// There is no key set to verify with, and none could be fetched. The cause is in the log.
+/// There is no key set to verify with, and none could be fetched. The log has the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the key set is unavailable")]
-pub struct KeysUnavailable;
+pub struct KeysUnavailable {
+    /// How long the next fetch has to wait.
+    pub retry_after: Duration,
+}
 
 /// Why a request has no principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
-    /// Because of its token.
-    #[error("token refused: {}", .0.code())]
+    /// The token is rejected.
+    #[error("token rejected: {}", .0.code())]
     Token(TokenError),
-    /// Because of this service: whether the token is good cannot be known at the moment.
+    /// The token cannot be judged at the moment.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
 }
@@ -152,12 +150,13 @@ impl From<TokenError> for AuthError {
     }
 }
 
-/// Why a token is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a token is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum TokenError {
     /// No `Authorization` header.
     TokenMissing,
-    /// Credentials of another scheme than Bearer.
+    /// Another scheme than Bearer.
     SchemeUnsupported,
     /// More than one `Authorization` header.
     AuthorizationRepeated,
@@ -165,137 +164,104 @@ pub enum TokenError {
     TokenOversized,
     /// Not three segments of base64url.
     TokenMalformed,
-    /// The header is no JSON object, has a member twice, or a member of a wrong type.
+    /// The header is not a JSON object, repeats a member, or has a member of a wrong type.
     HeaderMalformed,
     /// The header has `crit`, `b64` or `cty`.
     HeaderUnsupported,
-    /// `typ` says that this is something else than an access token.
+    /// `typ` names something else than an access token.
     TypeRefused,
-    /// The algorithm is not allowed, or not the one of the key.
+    /// The algorithm is not allowed, or not that of the key.
     AlgorithmRefused,
     /// No key has the token's `kid`; without `kid`, no key has the token's algorithm.
     KeyUnknown,
-    /// More than one key would do.
+    /// Several keys fit.
     KeyAmbiguous,
-    /// The signature does not hold.
+    /// The signature is invalid.
     SignatureInvalid,
-    /// The claims are no JSON object, or one of them appears twice.
+    /// The claims are not a JSON object, or one is repeated.
     ClaimsMalformed,
-    /// `iss` is missing, no string, or not the configured one.
+    /// `iss` is missing, not a string, or not the configured one.
     IssuerWrong,
-    /// `aud` is missing, neither a string nor a list of strings, or without one of ours.
+    /// `aud` is missing, neither a string nor a list of strings, or contains none of ours.
     AudienceWrong,
     /// No `exp`.
     ExpiryMissing,
-    /// `exp`, `nbf` or `iat` is no number of seconds between 1970 and 9999.
+    /// `exp`, `nbf` or `iat` is not a number of seconds between 1970 and 9999.
     TimeMalformed,
-    /// `exp` is past.
+    /// `exp` is in the past.
     TokenExpired,
-    /// `nbf` is yet to come.
+    /// `nbf` is in the future.
     TokenNotYetValid,
-    /// `iat` is yet to come.
+    /// `iat` is in the future.
     IssuedInFuture,
-    /// `cnf`: the token is no bearer token.
+    /// `cnf`: the token is sender-constrained.
     ProofRequired,
-    /// `sub` is no string.
+    /// `sub` is not a string.
     SubjectMalformed,
     /// `scope` or `scp` is neither a string nor a list of strings.
     ScopeMalformed,
 }
 
 impl TokenError {
-    /// All of them.
-    pub const ALL: [Self; 23] = [
-        Self::TokenMissing,
-        Self::SchemeUnsupported,
-        Self::AuthorizationRepeated,
-        Self::TokenOversized,
-        Self::TokenMalformed,
-        Self::HeaderMalformed,
-        Self::HeaderUnsupported,
-        Self::TypeRefused,
-        Self::AlgorithmRefused,
-        Self::KeyUnknown,
-        Self::KeyAmbiguous,
-        Self::SignatureInvalid,
-        Self::ClaimsMalformed,
-        Self::IssuerWrong,
-        Self::AudienceWrong,
-        Self::ExpiryMissing,
-        Self::TimeMalformed,
-        Self::TokenExpired,
-        Self::TokenNotYetValid,
-        Self::IssuedInFuture,
-        Self::ProofRequired,
-        Self::SubjectMalformed,
-        Self::ScopeMalformed,
-    ];
-
-    /// The stable word for it in the log.
+    /// The stable machine word in the log.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        self.texts().0
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 
-    /// What the client is told (RFC 6750 §3, `error_description`). `None` where it sent no bearer token at all: then
-    /// there is no error to describe (§3.1).
+    /// The `error_description` for the client (RFC 6750 §3). `None` if the request has no bearer token: then there is no
+    /// error to describe (§3.1).
     #[must_use]
     pub const fn description(self) -> Option<&'static str> {
-        self.texts().1
-    }
-
-    const fn texts(self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::TokenMissing => ("token_missing", None),
-            Self::SchemeUnsupported => ("scheme_unsupported", None),
-            Self::AuthorizationRepeated => {
-                ("authorization_repeated", Some("More than one Authorization header"))
-            }
-            Self::TokenOversized => ("token_oversized", Some("The token is too long")),
-            Self::TokenMalformed => ("token_malformed", Some("The token is malformed")),
-            Self::HeaderMalformed => ("header_malformed", Some("The header of the token is malformed")),
-            Self::HeaderUnsupported => {
-                ("header_unsupported", Some("The header of the token is not supported"))
-            }
-            Self::TypeRefused => ("type_refused", Some("The token is not an access token")),
-            Self::AlgorithmRefused => {
-                ("algorithm_refused", Some("The algorithm of the token is not allowed"))
-            }
-            Self::KeyUnknown => ("key_unknown", Some("The key of the token is not known")),
-            Self::KeyAmbiguous => ("key_ambiguous", Some("The token does not name its key")),
-            Self::SignatureInvalid => ("signature_invalid", Some("The signature is invalid")),
-            Self::ClaimsMalformed => ("claims_malformed", Some("The claims of the token are malformed")),
-            Self::IssuerWrong => ("issuer_wrong", Some("The issuer of the token is not trusted")),
-            Self::AudienceWrong => ("audience_wrong", Some("The token is for another audience")),
-            Self::ExpiryMissing => ("expiry_missing", Some("The token does not expire")),
-            Self::TimeMalformed => ("time_malformed", Some("A time in the token is malformed")),
-            Self::TokenExpired => ("token_expired", Some("The token is expired")),
-            Self::TokenNotYetValid => ("token_not_yet_valid", Some("The token is not valid yet")),
-            Self::IssuedInFuture => ("issued_in_future", Some("The token was issued in the future")),
-            Self::ProofRequired => ("proof_required", Some("The token is bound to a key")),
-            Self::SubjectMalformed => ("subject_malformed", Some("The subject of the token is malformed")),
-            Self::ScopeMalformed => ("scope_malformed", Some("The scope of the token is malformed")),
-        }
+        Some(match self {
+            Self::TokenMissing | Self::SchemeUnsupported => return None,
+            Self::AuthorizationRepeated => "More than one Authorization header",
+            Self::TokenOversized => "The token is too long",
+            Self::TokenMalformed => "The token is malformed",
+            Self::HeaderMalformed => "The header of the token is malformed",
+            Self::HeaderUnsupported => "The header of the token is not supported",
+            Self::TypeRefused => "The token is not an access token",
+            Self::AlgorithmRefused => "The algorithm of the token is not allowed",
+            Self::KeyUnknown => "The key of the token is not known",
+            Self::KeyAmbiguous => "The token does not name its key",
+            Self::SignatureInvalid => "The signature is invalid",
+            Self::ClaimsMalformed => "The claims of the token are malformed",
+            Self::IssuerWrong => "The issuer of the token is not trusted",
+            Self::AudienceWrong => "The token is for another audience",
+            Self::ExpiryMissing => "The token does not expire",
+            Self::TimeMalformed => "A time in the token is malformed",
+            Self::TokenExpired => "The token is expired",
+            Self::TokenNotYetValid => "The token is not valid yet",
+            Self::IssuedInFuture => "The token was issued in the future",
+            Self::ProofRequired => "The token is bound to a key",
+            Self::SubjectMalformed => "The subject of the token is malformed",
+            Self::ScopeMalformed => "The scope of the token is malformed",
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use strum::IntoEnumIterator as _;
 
     use super::*;
 
+    /// Dashboards and metric filters name these words.
     #[test]
-    fn every_reason_has_a_word_of_its_own() {
-        let words: HashSet<_> = TokenError::ALL.map(TokenError::code).into();
-        assert_eq!(words.len(), TokenError::ALL.len());
-        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    fn codes_are_stable() {
+        let codes: Vec<_> = TokenError::iter().map(TokenError::code).collect();
+        assert_eq!(
+            codes.join(" "),
+            "token_missing scheme_unsupported authorization_repeated token_oversized token_malformed header_malformed \
+             header_unsupported type_refused algorithm_refused key_unknown key_ambiguous signature_invalid \
+             claims_malformed issuer_wrong audience_wrong expiry_missing time_malformed token_expired \
+             token_not_yet_valid issued_in_future proof_required subject_malformed scope_malformed"
+        );
     }
 
     #[test]
-    fn a_description_is_missing_exactly_where_no_token_came() {
-        let silent: Vec<_> =
-            TokenError::ALL.into_iter().filter(|reason| reason.description().is_none()).collect();
-        assert_eq!(silent, [TokenError::TokenMissing, TokenError::SchemeUnsupported]);
+    fn every_error_of_a_token_that_was_sent_has_a_description() {
+        let without: Vec<_> = TokenError::iter().filter(|error| error.description().is_none()).collect();
+        assert_eq!(without, [TokenError::TokenMissing, TokenError::SchemeUnsupported]);
     }
 }

@@ -1,6 +1,7 @@
-//! A compact JWS and its rules: what a header may say, what claims must.
+//! The compact JWS: rules for its header and claims.
 //!
-//! One direction: [`bearer`] → [`Unverified`] → [`Verified`] → claims. Claims cannot be had before the signature holds.
+//! One direction: [`bearer`] → [`Unverified`] → [`Verified`] → claims. Claims are not accessible before the signature has
+//! been verified.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,16 +15,16 @@ use serde_json::Value;
 use super::jwk::{Algorithms, KeySelectionError, KeySet};
 use super::{Settings, TokenError, json};
 
-/// Longer than any real token. Verifying costs in proportion, and nobody has authenticated yet.
+/// Longer than any real token. The cost of verifying grows with it, and the caller is not yet authenticated.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// Longer than any real `kid`. A hostile one is not worth a look at the key set, let alone a fetch of a new one.
+/// Longer than any real `kid`. A longer one must not trigger a fetch.
 const MAX_KID_BYTES: usize = 256;
 
-/// The last second of the year 9999. A `NumericDate` beyond it is a mistake or an attempt at one that never expires.
+/// The last second of the year 9999. A later `NumericDate` is a mistake, or meant never to expire.
 const MAX_NUMERIC_DATE: f64 = 253_402_300_799.0;
 
-/// The bearer token of a request (RFC 6750 §2.1). It is taken from the one `Authorization` header and nowhere else.
+/// The bearer token of a request (RFC 6750 §2.1), from its only `Authorization` header.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(TokenError::TokenMissing)?;
@@ -39,7 +40,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     if token.len() > MAX_TOKEN_BYTES { Err(TokenError::TokenOversized) } else { Ok(token) }
 }
 
-/// A token of which nothing has been believed yet.
+/// A token whose signature has not been verified.
 #[derive(Debug)]
 pub(super) struct Unverified<'a> {
     algorithm: Algorithm,
@@ -49,21 +50,20 @@ pub(super) struct Unverified<'a> {
     payload: Vec<u8>,
 }
 
-/// The payload of a token whose signature holds.
+/// The payload of a token whose signature is valid.
 #[derive(Debug)]
 pub(super) struct Verified<'a>(&'a [u8]);
 
-/// Why a set verifies no token like this.
+/// Why a key set does not verify a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct VerifyError {
     pub(super) reason: TokenError,
-    /// Whether the set may simply be older than the token's key.
+    /// Whether the key set may be older than the token's key.
     pub(super) refresh_may_help: bool,
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart: three segments of strict base64url (RFC 7515 §7.1), and a header that says nothing which
-    /// is not understood here.
+    /// Parses a token: three segments of strict base64url (RFC 7515 §7.1), and a header without unsupported members.
     pub(super) fn parse(token: &'a str, algorithms: &Algorithms) -> Result<Self, TokenError> {
         let mut segments = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
@@ -78,9 +78,9 @@ impl<'a> Unverified<'a> {
         Ok(Self { algorithm, kid, message, signature, payload: payload_text })
     }
 
-    /// Verifies the signature with the one key of `keys` that is for this token.
+    /// Verifies the signature with the key of `keys` that is for this token.
     pub(super) fn verify(&self, keys: &KeySet) -> Result<Verified<'_>, VerifyError> {
-        let choice = keys.choose(self.algorithm, self.kid.as_deref()).map_err(|no_key| match no_key {
+        let selected = keys.select(self.algorithm, self.kid.as_deref()).map_err(|error| match error {
             KeySelectionError::Unknown => {
                 VerifyError { reason: TokenError::KeyUnknown, refresh_may_help: true }
             }
@@ -91,16 +91,16 @@ impl<'a> Unverified<'a> {
                 VerifyError { reason: TokenError::KeyAmbiguous, refresh_may_help: false }
             }
         })?;
-        if choice.verifies(self.message, self.signature) {
+        if selected.verifies(self.message, self.signature) {
             Ok(Verified(&self.payload))
         } else {
-            Err(VerifyError { reason: TokenError::SignatureInvalid, refresh_may_help: !choice.named })
+            Err(VerifyError { reason: TokenError::SignatureInvalid, refresh_may_help: !selected.named })
         }
     }
 }
 
-/// The algorithm and the `kid` of a header without anything that would change how the token is to be read. `jku`,
-/// `jwk` and `x5*` are not looked at: where keys come from is configured (RFC 8725 §3.10).
+/// The algorithm and the `kid` of a header, which must have no member that changes how the token is read. `jku`, `jwk` and
+/// `x5*` are ignored: the configuration says where keys come from (RFC 8725 §3.10).
 fn read_header(text: &[u8], algorithms: &Algorithms) -> Result<(Algorithm, Option<String>), TokenError> {
     let header = json::object(text).ok_or(TokenError::HeaderMalformed)?;
     let text = |name| match header.get(name) {
@@ -123,15 +123,15 @@ fn read_header(text: &[u8], algorithms: &Algorithms) -> Result<(Algorithm, Optio
     Ok((algorithms.named(algorithm).ok_or(TokenError::AlgorithmRefused)?, kid))
 }
 
-/// RFC 9068 §2.1 and, for the issuers that do not follow it, plain `JWT`. Media types are compared without regard to
-/// case and with `application/` implied (RFC 7515 §4.1.9).
+/// RFC 9068 §2.1, and plain `JWT` for issuers that do not follow it. Media types are case-insensitive, and `application/`
+/// may be omitted (RFC 7515 §4.1.9).
 fn is_access_token_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
 impl Verified<'_> {
-    /// The claims, if they are for this service and hold at `now`.
+    /// The claims, if they are for this service and valid at `now`.
     pub(super) fn claims(&self, settings: &Settings, now: SystemTime) -> Result<Value, TokenError> {
         let claims = json::object(self.0).ok_or(TokenError::ClaimsMalformed)?;
         check_issuer(&claims, settings.issuer.as_deref())?;
@@ -149,7 +149,7 @@ impl Verified<'_> {
     }
 }
 
-/// One string, equal to the configured one (RFC 7519 §4.1.1); not a list with it. Its type is checked in any case.
+/// A string equal to the configured one (RFC 7519 §4.1.1), not a list that contains it. Its type is always checked.
 fn check_issuer(claims: &Value, expected: Option<&str>) -> Result<(), TokenError> {
     match (claims.get("iss"), expected) {
         (Some(Value::String(issuer)), Some(expected)) if issuer == expected => Ok(()),
@@ -158,8 +158,8 @@ fn check_issuer(claims: &Value, expected: Option<&str>) -> Result<(), TokenError
     }
 }
 
-/// A string or a list of strings with one of ours in it (RFC 7519 §4.1.3). In a token without any `aud`, `client_id`
-/// stands in, as it does in API Gateway's own authorizer: the access tokens of Cognito are like that.
+/// A string or a list of strings that contains one of ours (RFC 7519 §4.1.3). In a token without `aud`, `client_id` takes
+/// its place, as in API Gateway's own JWT authorizer: Cognito's access tokens have no `aud`.
 fn check_audience(claims: &Value, expected: Option<&[String]>) -> Result<(), TokenError> {
     let named: Vec<&str> = match (claims.get("aud"), claims.get("client_id")) {
         (Some(Value::String(one)), _) | (None, Some(Value::String(one))) => vec![one],
@@ -177,7 +177,7 @@ fn check_audience(claims: &Value, expected: Option<&[String]>) -> Result<(), Tok
     }
 }
 
-/// `exp` is required; `nbf` and `iat` hold if they are there (RFC 7519 §4.1.4-6).
+/// `exp` is required; `nbf` and `iat` are checked if present (RFC 7519 §4.1.4-6).
 fn check_times(claims: &Value, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let leeway = leeway.as_secs_f64();
@@ -193,7 +193,7 @@ fn check_times(claims: &Value, now: SystemTime, leeway: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Seconds since 1970, whole or not (RFC 7519 §2).
+/// Seconds since 1970, possibly fractional (RFC 7519 §2).
 fn numeric_date(claims: &Value, name: &str) -> Result<Option<f64>, TokenError> {
     match claims.get(name) {
         None => Ok(None),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::negotiation::Media;
 use super::response::{VARY_BY, response};
 use crate::audit::error_chain;
-use crate::auth::{AccessDenied, AuthError, TokenError};
+use crate::auth::{AccessDenied, AuthError, KeysUnavailable, TokenError};
 use crate::ids::IdError;
 use crate::store::{DocumentError, StoreError};
 
@@ -22,7 +22,7 @@ pub enum ApiError {
     /// The token is missing or not accepted.
     Token(TokenError),
     /// No key set could be loaded, so no token can be verified.
-    KeysUnavailable,
+    KeysUnavailable(KeysUnavailable),
     /// The path is not a route of this service.
     RouteNotFound,
     /// The path names a FHIR resource or interaction other than reading an ImagingStudy.
@@ -72,7 +72,7 @@ impl ApiError {
             Self::Store(StoreError::Refused(_) | StoreError::Document(_)) | Self::Panicked => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
+            Self::KeysUnavailable(_) | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store(StoreError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
@@ -85,7 +85,7 @@ impl ApiError {
         match self {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Token(reason) => reason.code(),
-            Self::KeysUnavailable => "keys_unavailable",
+            Self::KeysUnavailable(_) => "keys_unavailable",
             Self::RouteNotFound => "route_unknown",
             Self::InteractionNotSupported => "interaction_not_supported",
             Self::InvalidId(IdError::SiteId) => "site_id_malformed",
@@ -133,7 +133,7 @@ impl ApiError {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             }
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(RETRY_AFTER, self.retry_after().into());
             }
             _ => {}
         }
@@ -149,6 +149,17 @@ impl ApiError {
             }),
         };
         response(status, headers, Body::Text(body.to_string()))
+    }
+
+    /// The delay of `Retry-After`, in whole seconds. DynamoDB's throttling passes within a second.
+    fn retry_after(&self) -> u64 {
+        match self {
+            Self::KeysUnavailable(KeysUnavailable { retry_after }) => {
+                let part = u64::from(retry_after.subsec_nanos() > 0);
+                (retry_after.as_secs() + part).max(1)
+            }
+            _ => 1,
+        }
     }
 
     fn message(&self) -> Cow<'static, str> {
@@ -168,7 +179,7 @@ impl ApiError {
             Self::Store(StoreError::Refused(_) | StoreError::Document(_)) | Self::Panicked => {
                 "Internal Server Error"
             }
-            Self::KeysUnavailable | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
+            Self::KeysUnavailable(_) | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
                 "Service Unavailable"
             }
             Self::Store(StoreError::Timeout) => "Gateway Timeout",
@@ -221,7 +232,7 @@ impl From<AuthError> for ApiError {
     fn from(refusal: AuthError) -> Self {
         match refusal {
             AuthError::Token(reason) => Self::Token(reason),
-            AuthError::KeysUnavailable(_) => Self::KeysUnavailable,
+            AuthError::KeysUnavailable(unavailable) => Self::KeysUnavailable(unavailable),
         }
     }
 }

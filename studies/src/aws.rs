@@ -36,8 +36,9 @@ pub(crate) enum ConnectError {
 
 /// Finds region and credentials the way every AWS tool does.
 pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
-    let roots = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
-        Some(path) => Some(ca_bundle(Path::new(&path))?),
+    const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+    let roots = match std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) {
+        Some(path) => Some(ca_bundle(CA_BUNDLE, Path::new(&path))?),
         None => None,
     };
     let aws = aws_config::defaults(BehaviorVersion::latest())

@@ -1,12 +1,12 @@
-//! What is answered to a token that holds, but does not grant the read; and when no token can be judged at all.
+//! Tokens that are valid but do not grant the read, and reads for which there are no keys.
 
 use http::{HeaderMap, StatusCode, header};
-use imaging_study::auth::{AllSites, KeySource, SmartScopes, Verifier};
+use imaging_study::auth::{AllSites, KeySource, SmartScopes};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::server::{Answer, Clock, Server};
 use crate::support::*;
+use local::faulty::{Behavior, FaultyServer};
 
 fn with(changes: &Value) -> HeaderMap {
     bearer(&P256.token(&claims_with(changes)))
@@ -25,7 +25,7 @@ async fn a_site_that_is_not_granted_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_site_of_which_nothing_is_said_is_not_found() {
+async fn a_token_without_sites_grants_none() {
     let reply = Api::new(verifier()).await.get(with(&json!({"siteIds": null}))).await;
     assert_eq!(reply.line["reason"], "site_not_granted");
 }
@@ -95,13 +95,12 @@ async fn a_patient_reads_their_own_study_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_judged_is_no_unauthorized_one() {
-    let issuer = Server::start().await;
-    issuer.answer("/keys", Answer::Status(500, CONFIDENTIAL.to_owned()));
-    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
-    let clock = Clock::at(now());
-    let settings = settings(source, "ES256");
-    let api = Api::new(Verifier::with_clock(settings, &aws(), clock.reading()).unwrap()).await;
+async fn a_token_that_cannot_be_judged_is_unavailable_not_unauthorized() {
+    let issuer = FaultyServer::https().await;
+    issuer.set("/keys", Behavior::status(500, CONFIDENTIAL));
+    let clock = Clock::new();
+    let settings = settings(keys_at(&issuer), "ES256");
+    let api = Api::new(verifier_at(settings, &clock)).await;
 
     let headers = with(&json!({}));
     let reply = api.get(headers.clone()).await;
@@ -110,46 +109,44 @@ async fn a_token_that_cannot_be_judged_is_no_unauthorized_one() {
     assert_eq!(reply.headers.get(header::WWW_AUTHENTICATE), None);
     assert_eq!(reply.body, r#"{"message":"Service Unavailable","statusCode":503}"#);
     assert_eq!(reply.line["reason"], "keys_unavailable");
-    assert!(reply.log.contains("the answer has status 500, not 200"), "{}", reply.log);
+    assert!(reply.log.contains("the response has status 500, not 200"), "{}", reply.log);
     reply.assert_discreet(&headers);
 
-    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    issuer.set("/keys", Behavior::json(jwks([P256.jwk()])));
     clock.forward(1);
     assert_eq!(api.get(headers).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn trouble_with_a_key_set_is_told_without_what_is_in_it() {
+async fn a_rejected_key_set_is_logged_with_the_reason_and_without_its_content() {
     let secret = SECRET.jwk();
-    for (delivered, told) in [
-        (CONFIDENTIAL.to_owned(), "no JWK Set"),
-        (json!({"keys": CONFIDENTIAL}).to_string(), "no JWK Set"),
+    for (delivered, reason) in [
+        (CONFIDENTIAL.to_owned(), "it is not a JWK Set"),
+        (json!({"keys": CONFIDENTIAL}).to_string(), "it is not a JWK Set"),
         (jwks([json!({"kty": CONFIDENTIAL, "kid": CONFIDENTIAL})]), "unsupported_kty"),
         (jwks([secret, json!({"kty": "EC", "crv": CONFIDENTIAL})]), "alg_not_allowed, unsupported_crv"),
         (jwks([json!({"kty": "EC", "crv": "P-256", "alg": CONFIDENTIAL})]), "alg_not_allowed"),
         (jwks([json!({"kty": "RSA", "n": CONFIDENTIAL, "e": 3})]), "malformed"),
-        (jwks([]), "it is empty"),
+        (jwks([]), "it has no keys"),
     ] {
-        let issuer = Server::start().await;
-        issuer.answer("/keys", Answer::text(delivered));
-        let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
-        let api = Api::new(verifier_with(settings(source, "ES256,RS256"))).await;
+        let issuer = FaultyServer::https().await;
+        issuer.set("/keys", Behavior::json(delivered));
+        let api = Api::new(verifier_with(settings(keys_at(&issuer), "ES256,RS256"))).await;
         let headers = with(&json!({}));
         let reply = api.get(headers.clone()).await;
         assert_eq!(reply.line["reason"], "keys_unavailable");
-        assert!(reply.log.contains(told), "{told}: {}", reply.log);
+        assert!(reply.log.contains(reason), "{reason}: {}", reply.log);
         reply.assert_discreet(&headers);
     }
 }
 
 #[tokio::test]
 async fn keys_that_are_skipped_are_counted() {
-    let issuer = Server::start().await;
-    let odd =
+    let issuer = FaultyServer::https().await;
+    let unusable =
         [json!({"kty": "EC", "use": "enc", "kid": CONFIDENTIAL}), json!({"kty": "AKP", "pub": CONFIDENTIAL})];
-    issuer.answer("/keys", Answer::text(jwks(odd.into_iter().chain([P256.jwk()]))));
-    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
-    let api = Api::new(verifier_with(settings(source, "ES256"))).await;
+    issuer.set("/keys", Behavior::json(jwks(unusable.into_iter().chain([P256.jwk()]))));
+    let api = Api::new(verifier_with(settings(keys_at(&issuer), "ES256"))).await;
     let headers = with(&json!({}));
     let reply = api.get(headers.clone()).await;
     assert_eq!(reply.line["reason"], "ok");
@@ -160,11 +157,10 @@ async fn keys_that_are_skipped_are_counted() {
 }
 
 #[tokio::test]
-async fn keys_and_table_are_made_ready_during_init() {
-    let issuer = Server::start().await;
-    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
-    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
-    let api = Api::new(verifier_with(settings(source, "ES256"))).await;
+async fn keys_and_connection_are_ready_after_init() {
+    let issuer = FaultyServer::https().await;
+    issuer.set("/keys", Behavior::json(jwks([P256.jwk()])));
+    let api = Api::new(verifier_with(settings(keys_at(&issuer), "ES256"))).await;
     api.warm_up().await;
     assert_eq!((issuer.requests(), api.reads()), (1, 1));
     assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
@@ -172,15 +168,14 @@ async fn keys_and_table_are_made_ready_during_init() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_during_init_are_logged_and_fetched_by_a_request() {
-    let issuer = Server::start().await;
-    let source = KeySource::loopback_url(&issuer.url("/keys")).unwrap();
-    let clock = Clock::at(now());
-    let verifier = Verifier::with_clock(settings(source, "ES256"), &aws(), clock.reading()).unwrap();
+async fn a_failed_preload_is_logged_and_the_next_request_fetches_the_keys() {
+    let issuer = FaultyServer::https().await;
+    let clock = Clock::new();
+    let verifier = verifier_at(settings(keys_at(&issuer), "ES256"), &clock);
     let api = Api::new(verifier).await;
     let log = api.warm_up().await;
     assert!(log.contains("the key set could not be fetched"), "{log}");
-    issuer.answer("/keys", Answer::text(jwks([P256.jwk()])));
+    issuer.set("/keys", Behavior::json(jwks([P256.jwk()])));
     clock.forward(1);
     assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
 }

@@ -1,4 +1,4 @@
-//! The whole service around the verifier: what a client is answered, what the log says, and whether the table was asked.
+//! The whole service around the verifier: the response, the log, and the requests to the table.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,47 +13,47 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::server::{Answer, Server};
 use crate::support::*;
+use local::faulty::{Behavior, FaultyServer};
 
 pub(crate) struct Api {
     service: Service,
-    table: Server,
+    table: FaultyServer,
     log: Log,
 }
 
-/// An answer, and what it left behind.
+/// A response and its traces.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
     /// The request's line in the log.
     pub(crate) line: Value,
-    /// All that was logged.
+    /// The whole log.
     pub(crate) log: String,
-    /// How often the table was asked.
+    /// How many requests the table got.
     pub(crate) reads: usize,
 }
 
 impl Api {
     /// A service with one study, of the patient 7, at the site 4.
     pub(crate) async fn new(verifier: Verifier) -> Self {
-        let table = Server::start().await;
+        let table = FaultyServer::http().await;
         let study = json!({"resourceType": "ImagingStudy", "id": "a", "subject": {"reference": "Patient/7"}});
         let item = json!({"siteId": {"S": "4"}, "id": {"S": "a"}, "document": {"S": study.to_string()}});
-        table.answer("/", Answer::text(json!({"Item": item}).to_string()));
-        let store = Store::new(&aws_at(&table), None, "ImagingStudies".to_owned(), false);
+        table.set("/", Behavior::json(json!({"Item": item}).to_string()));
+        let store = Store::new(&aws_at(&table, &Clock::new()), None, "ImagingStudies".to_owned(), false);
         Self { service: Service::new(verifier, store), table, log: Log::default() }
     }
 
-    /// What happens during Init. Returns what was logged.
+    /// Does what Init does. Returns the log.
     pub(crate) async fn warm_up(&self) -> String {
         let _capturing = tracing::subscriber::set_default(self.log.subscriber());
         self.service.warm_up().await;
         self.log.take()
     }
 
-    /// How often the table was asked.
+    /// How many requests the table got.
     pub(crate) fn reads(&self) -> usize {
         self.table.requests()
     }
@@ -95,7 +95,7 @@ impl Api {
 }
 
 impl Reply {
-    /// Fails unless this is 401 for `reason`, with nothing in it or in the log of what was sent.
+    /// Fails unless this is a 401 for `reason`, and neither it nor the log holds anything of the credentials.
     pub(crate) fn assert_unauthorized(&self, reason: &str, sent: &HeaderMap) {
         assert_eq!(self.line["reason"], reason);
         assert_eq!(self.line["status"], 401);
@@ -125,7 +125,7 @@ impl Reply {
     }
 }
 
-/// RFC 6750 §3: an error, and words about it, exactly where a token was sent.
+/// RFC 6750 §3: an error and its description, exactly if a token was sent.
 fn assert_challenge(challenge: &str, no_token: bool) {
     assert!(challenge.starts_with("Bearer "), "{challenge}");
     assert_eq!(challenge.contains("error"), !no_token, "{challenge}");
@@ -138,7 +138,7 @@ fn assert_challenge(challenge: &str, no_token: bool) {
     assert!(!description.is_empty() && description.bytes().all(allowed), "{challenge}");
 }
 
-/// What may appear nowhere: the keys, and a claim that is nobody's business.
+/// What no log and no response may hold: the keys, and a confidential claim.
 fn secrets() -> Vec<String> {
     let keys = [ED25519.jwk(), P256.jwk(), P384.jwk(), RSA.jwk(), SECRET.jwk()];
     let members = keys.iter().flat_map(|key| ["k", "n", "x", "y"].map(|name| key[name].clone()));
@@ -147,7 +147,7 @@ fn secrets() -> Vec<String> {
     secrets
 }
 
-/// A log that is kept in memory: all that this crate says, and what others say from WARN on, as in production.
+/// A log in memory: all events of this crate, and those of others from WARN on, as in production.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -6,7 +6,6 @@ mod access;
 mod api;
 mod properties;
 mod secrets;
-mod server;
 mod sources;
 mod support;
 mod tls;

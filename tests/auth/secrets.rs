@@ -6,24 +6,24 @@ use imaging_study::auth::{KeySource, Verifier};
 use serde_json::{Value, json};
 
 use crate::api::Log;
-use crate::server::{Answer, Clock, Server};
 use crate::support::*;
+use local::faulty::{Behavior, FaultyServer, Step};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:imaging/key-AbCdEf";
 const BARE: &str = "thirty-two bytes of a shared key";
 
 struct Secrets {
-    server: Server,
+    server: FaultyServer,
     clock: Clock,
     verifier: Verifier,
 }
 
 impl Secrets {
     async fn new(secret: Value, algorithms: &str) -> Self {
-        let server = Server::start().await;
-        let clock = Clock::at(now());
+        let server = FaultyServer::http().await;
+        let clock = Clock::new();
         let settings = settings(KeySource::secret(ARN).unwrap(), algorithms);
-        let verifier = Verifier::with_clock(settings, &aws_at(&server), clock.reading()).unwrap();
+        let verifier = Verifier::new(settings, None, &aws_at(&server, &clock)).unwrap();
         let secrets = Self { server, clock, verifier };
         secrets.hold(&secret);
         secrets
@@ -35,7 +35,7 @@ impl Secrets {
 
     fn hold(&self, secret: &Value) {
         let answer = merged(json!({"ARN": ARN, "Name": "imaging/key", "VersionId": "1"}), secret);
-        self.server.answer("/", Answer::text(answer.to_string()));
+        self.server.set("/", Behavior::json(answer.to_string()));
     }
 
     async fn outcome(&self, signer: &Signer) -> Result<(), &'static str> {
@@ -118,7 +118,7 @@ async fn a_secret_that_cannot_be_read_again_serves_on() {
     let secrets = Secrets::text(BARE, "HS256").await;
     assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
     let denied = json!({"__type": "AccessDeniedException", "Message": "no"}).to_string();
-    secrets.server.answer("/", Answer::Status(400, denied));
+    secrets.server.set("/", Behavior::status(400, &denied));
     secrets.clock.forward(40);
     assert_eq!(
         secrets.outcome(&secret(b"a forger's thirty-two bytes or so")).await,
@@ -163,7 +163,7 @@ async fn a_bare_secret_without_an_hmac_algorithm_is_no_key() {
 #[tokio::test]
 async fn a_secret_that_is_not_answered_for_is_given_up_after_three_seconds() {
     let secrets = Secrets::text(BARE, "HS256").await;
-    secrets.server.answer("/", Answer::Silence);
+    secrets.server.set("/", Behavior::steps([Step::Hang]));
     assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Err("keys_unavailable"));
 }
 
@@ -171,14 +171,14 @@ async fn a_secret_that_is_not_answered_for_is_given_up_after_three_seconds() {
 async fn an_answer_that_cannot_be_read_is_not_quoted() {
     let broken = |tail| format!(r#"{{"ARN":"{ARN}","SecretString":"{CONFIDENTIAL}",{tail}"#);
     for answer in [
-        Answer::text(broken(r#""CreatedDate":"never"}"#)),
-        Answer::text(broken("")),
-        Answer::text(broken(&format!(r#""VersionStages":"{CONFIDENTIAL}"}}"#))),
-        Answer::Status(500, broken("}")),
-        Answer::Status(400, broken(r#""__type":"DecryptionFailure"}"#)),
+        Behavior::json(broken(r#""CreatedDate":"never"}"#)),
+        Behavior::json(broken("")),
+        Behavior::json(broken(&format!(r#""VersionStages":"{CONFIDENTIAL}"}}"#))),
+        Behavior::status(500, &broken("}")),
+        Behavior::status(400, &broken(r#""__type":"DecryptionFailure"}"#)),
     ] {
         let secrets = Secrets::text(BARE, "HS256").await;
-        secrets.server.answer("/", answer);
+        secrets.server.set("/", answer);
         let log = Log::default();
         let _capturing = tracing::subscriber::set_default(log.subscriber());
         assert!(secrets.verifier.load_keys().await.is_err());

@@ -1,6 +1,6 @@
-//! An issuer with keys of every kind, a verifier that trusts it, and a clock that stands still.
+//! An issuer with keys of every kind, a verifier that trusts it, and a clock that only moves when told to.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
     RsaKeyPair,
 };
 use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_async::time::TimeSource;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
@@ -19,9 +20,9 @@ use imaging_study::auth::{
 };
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
+use local::faulty::FaultyServer;
+pub(crate) use local::merged;
 use serde_json::{Value, json};
-
-use crate::server::Server;
 
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const AUDIENCE: &str = "imaging-study";
@@ -153,18 +154,6 @@ pub(crate) fn claims_with(changes: &Value) -> Value {
     merged(claims(), changes)
 }
 
-/// `object` with other members; `null` takes one away.
-pub(crate) fn merged(mut object: Value, changes: &Value) -> Value {
-    let members = object.as_object_mut().unwrap();
-    for (name, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => members.remove(name),
-            value => members.insert(name.clone(), value.clone()),
-        };
-    }
-    object
-}
-
 pub(crate) fn jwks(keys: impl IntoIterator<Item = Value>) -> String {
     json!({"keys": keys.into_iter().collect::<Vec<_>>()}).to_string()
 }
@@ -188,14 +177,15 @@ pub(crate) fn settings(keys: KeySource, list: &str) -> Settings {
     }
 }
 
-pub(crate) fn aws() -> SdkConfig {
-    SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build()
+/// An AWS configuration whose time is that of `clock`.
+pub(crate) fn aws(clock: &Clock) -> SdkConfig {
+    SdkConfig::builder().behavior_version(BehaviorVersion::latest()).time_source(clock.clone()).build()
 }
 
-/// An AWS of which every service is at this server.
-pub(crate) fn aws_at(server: &Server) -> SdkConfig {
+/// The same, with every service at this server.
+pub(crate) fn aws_at(server: &FaultyServer, clock: &Clock) -> SdkConfig {
     let credentials = Credentials::new("id", "key", None, None, "test");
-    aws()
+    aws(clock)
         .into_builder()
         .region(Region::new("us-east-1"))
         .endpoint_url(server.url(""))
@@ -204,13 +194,47 @@ pub(crate) fn aws_at(server: &Server) -> SdkConfig {
         .build()
 }
 
+/// A clock that starts at [`NOW`] and only moves when told to.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Arc<Mutex<SystemTime>>);
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(now())))
+    }
+
+    pub(crate) fn forward(&self, seconds: u64) {
+        *self.0.lock().unwrap() += Duration::from_secs(seconds);
+    }
+
+    pub(crate) fn back(&self, seconds: u64) {
+        *self.0.lock().unwrap() -= Duration::from_secs(seconds);
+    }
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().unwrap()
+    }
+}
+
 /// A verifier at [`NOW`] that trusts the keys of a JWK Set.
 pub(crate) fn verifier_of(set: &str, list: &str) -> Verifier {
     verifier_with(settings(KeySource::jwks(set, &algorithms(list)).unwrap(), list))
 }
 
 pub(crate) fn verifier_with(settings: Settings) -> Verifier {
-    Verifier::with_clock(settings, &aws(), now).unwrap()
+    verifier_at(settings, &Clock::new())
+}
+
+/// A verifier that trusts the authority of the servers here.
+pub(crate) fn verifier_at(settings: Settings, clock: &Clock) -> Verifier {
+    Verifier::new(settings, Some(FaultyServer::ca_bundle()), &aws(clock)).unwrap()
+}
+
+/// The keys that a server publishes at `/keys`.
+pub(crate) fn keys_at(server: &FaultyServer) -> KeySource {
+    KeySource::url(&server.url("/keys")).unwrap()
 }
 
 /// One that trusts a key of each kind.
@@ -227,13 +251,13 @@ pub(crate) fn authorization(value: &[u8]) -> HeaderMap {
     HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())])
 }
 
-/// The principal of a token, or the word of its refusal.
+/// The principal of a token, or the code of its error.
 pub(crate) async fn outcome(verifier: &Verifier, token: &str) -> Result<Principal, &'static str> {
     code(verifier.authenticate(&bearer(token)).await)
 }
 
 pub(crate) fn code(result: Result<Principal, AuthError>) -> Result<Principal, &'static str> {
-    result.map_err(|refusal| match refusal {
+    result.map_err(|error| match error {
         AuthError::Token(reason) => reason.code(),
         AuthError::KeysUnavailable(_) => "keys_unavailable",
     })

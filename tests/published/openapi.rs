@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
-use imaging_study::auth::TokenError;
+use imaging_study::auth::{KeysUnavailable, TokenError};
 use imaging_study::http::{ApiError, Media};
 use imaging_study::ids::IdError;
 use imaging_study::store::DocumentError;
@@ -15,6 +16,7 @@ use imaging_study::store::StoreError;
 use lambda_http::Body;
 use local::runtime_api::Function;
 use serde_json::{Value, json};
+use strum::IntoEnumIterator as _;
 use tokio::net::TcpListener;
 
 const STUDY: &str = "/site/{siteId}/fhir/imaging-study/{id}";
@@ -113,7 +115,7 @@ fn refusals() -> Vec<ApiError> {
     let fault = || Box::new(SdkError::timeout_error("a test"));
     let mut refusals = vec![
         ApiError::MethodNotAllowed,
-        ApiError::KeysUnavailable,
+        ApiError::KeysUnavailable(KeysUnavailable { retry_after: Duration::from_secs(30) }),
         ApiError::RouteNotFound,
         ApiError::InteractionNotSupported,
         ApiError::InvalidId(IdError::SiteId),
@@ -133,7 +135,7 @@ fn refusals() -> Vec<ApiError> {
         ApiError::Store(StoreError::Document(DocumentError::TooLarge)),
         ApiError::Panicked,
     ];
-    refusals.extend(TokenError::ALL.map(ApiError::Token));
+    refusals.extend(TokenError::iter().map(ApiError::Token));
     refusals
 }
 
