@@ -3,11 +3,12 @@
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::auth::{Access, Algorithms, AllSites, ClaimPath, KeySource, Settings, SmartScopes};
+use crate::auth::{Access, Algorithms, AllSites, BaseUrl, ClaimPath, KeySource, Settings, SmartScopes};
 
 const TABLE_NAME: &str = "TABLE_NAME";
 const JWT_ISSUER: &str = "JWT_ISSUER";
@@ -20,6 +21,7 @@ const JWT_LEEWAY_SECONDS: &str = "JWT_LEEWAY_SECONDS";
 const SITE_CLAIM: &str = "SITE_CLAIM";
 const ALL_SITES: &str = "ALL_SITES";
 const SMART_SCOPES: &str = "SMART_SCOPES";
+const SUBJECT_BASE_URLS: &str = "SUBJECT_BASE_URLS";
 const CONSISTENT_READ: &str = "CONSISTENT_READ";
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
@@ -248,6 +250,18 @@ fn access(env: Environment<'_>) -> Result<Access, Error> {
             Some("required") => SmartScopes::Required,
             Some(_) => return Err(Error::must_be(SMART_SCOPES, "optional or required")),
         },
+        subject_base_urls: subject_base_urls(env)?,
+    })
+}
+
+fn subject_base_urls(env: Environment<'_>) -> Result<Arc<[BaseUrl]>, Error> {
+    let list = text(env, SUBJECT_BASE_URLS)?;
+    let urls = list.iter().flat_map(|list| list.split(',')).map(|url| BaseUrl::parse(url.trim()));
+    urls.collect::<Option<_>>().ok_or_else(|| {
+        Error::must_be(
+            SUBJECT_BASE_URLS,
+            "a comma-separated list of http or https URLs without user name, query and fragment",
+        )
     })
 }
 
@@ -336,6 +350,7 @@ mod tests {
             SITE_CLAIM,
             ALL_SITES,
             SMART_SCOPES,
+            SUBJECT_BASE_URLS,
             CONSISTENT_READ,
             DYNAMODB_ENDPOINT,
             AWS_CA_BUNDLE,
@@ -367,6 +382,7 @@ mod tests {
             &[(SITE_CLAIM, "/app/sites")],
             &[(ALL_SITES, "role=ADMIN")],
             &[(SMART_SCOPES, "required")],
+            &[(SUBJECT_BASE_URLS, "https://fhir.example/r4, http://10.0.0.1:8080")],
             &[(CONSISTENT_READ, "true")],
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
             &[(AWS_CA_BUNDLE, "/etc/roots.pem"), (JWT_CA_BUNDLE, "/etc/authorities.pem")],
@@ -466,6 +482,10 @@ mod tests {
             (SITE_CLAIM, &["a\n", "/a~"]),
             (ALL_SITES, &["role", "=ADMIN", "role="]),
             (SMART_SCOPES, &["Required", "true", "none"]),
+            (
+                SUBJECT_BASE_URLS,
+                &[" ", "fhir.example", "https://a.example,", "https://a.example/?b", "https://u:p@a.example"],
+            ),
             (CONSISTENT_READ, &["1", "True", "yes"]),
             (DYNAMODB_ENDPOINT, &["localhost:8000", "ftp://a", "a b"]),
             (MAX_CONCURRENCY, &["0", "-1", "1.5", "many", "65536"]),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::audit::{self, Audit, error_chain};
-use crate::auth::{BrokenCryptography, Verifier};
+use crate::auth::{BrokenCryptography, ClientCertificate, Verifier};
 use crate::aws;
 use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
 use crate::http::event::{Event, MalformedEvent};
@@ -67,10 +67,18 @@ impl Service {
         &self,
         LambdaEvent { payload, context }: LambdaEvent<Event>,
     ) -> Result<impl Serialize + Send + use<>, MalformedEvent> {
-        let request = payload.into_request().inspect_err(|error| {
+        let (request, certificate) = payload.into_request().inspect_err(|error| {
             audit::malformed_event(&context, error, self.cold.swap(false, Ordering::Relaxed));
         })?;
-        let handle = service_fn(|request| async { Ok::<_, Infallible>(self.handle(request).await) });
+        let handle = service_fn(move |mut request: Request| {
+            let certificate = certificate.clone();
+            async move {
+                if let Some(certificate) = certificate {
+                    request.extensions_mut().insert(certificate);
+                }
+                Ok::<_, Infallible>(self.handle(request).await)
+            }
+        });
         let Ok(response) = Adapter::from(handle).call(LambdaEvent::new(request, context)).await;
         Ok(response)
     }
@@ -123,7 +131,8 @@ impl Service {
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
         let since = Instant::now();
-        let principal = self.verifier.authenticate(request.headers()).await;
+        let certificate = request.extensions().get::<ClientCertificate>();
+        let principal = self.verifier.authenticate(request.headers(), certificate).await;
         audit.auth_done(since);
         let principal = principal?;
         audit.principal(&principal);

@@ -108,7 +108,7 @@ fn setting<T: FromStr>(name: &str, kind: &str, default: T) -> Result<T, String> 
 async fn development_token(verifier: &Verifier) -> Option<String> {
     let token = local::token(&local::claims());
     let headers = http::HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").try_into().ok()?)]);
-    let principal = verifier.authenticate(&headers).await.ok()?;
+    let principal = verifier.authenticate(&headers, None).await.ok()?;
     let patients = principal.authorize(&SiteId::parse(local::SITE).ok()?).ok()?;
     (patients == PatientFilter::AnySubject).then_some(token)
 }

@@ -1,6 +1,7 @@
 //! Authentication: a bearer token becomes a [`Principal`] or an [`AuthError`].
 
 mod access;
+mod certificate;
 mod json;
 mod jwk;
 mod jwks;
@@ -15,7 +16,11 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use strum::{EnumIter, IntoStaticStr};
 use thiserror::Error;
 
-pub use self::access::{Access, AccessDenied, AllSites, ClaimPath, PatientFilter, Principal, SmartScopes};
+pub use self::access::{
+    Access, AccessDenied, AllSites, BaseUrl, ClaimPath, PatientFilter, Principal, SmartScopes,
+};
+pub use self::certificate::ClientCertificate;
+use self::certificate::check_confirmation;
 pub use self::jwk::{Algorithms, SetError};
 pub use self::jwks::{FETCH_TIMEOUT, KeySource, SourceError};
 use self::jwks::{Keys, RefreshOutcome};
@@ -77,8 +82,12 @@ impl Verifier {
         self.keys.current().await.map(|_| ())
     }
 
-    /// The principal whose bearer token a request carries.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
+    /// The principal whose token a request carries, with the client certificate that the gateway reports.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Principal, AuthError> {
         let token = Unverified::parse(token::bearer(headers)?, &self.settings.algorithms)?;
         let mut keys = self.keys.current().await?;
         let mut verified = token.verify(&keys);
@@ -98,6 +107,7 @@ impl Verifier {
             }
         }
         let claims = verified.map_err(|error| error.reason)?.claims(&self.settings, self.clock.now())?;
+        check_confirmation(&claims, certificate)?;
         Ok(Principal::from_claims(&claims, &self.settings.access)?)
     }
 }
@@ -194,11 +204,13 @@ pub enum TokenError {
     TokenNotYetValid,
     /// `iat` is in the future.
     IssuedInFuture,
-    /// `cnf`: the token is sender-constrained.
+    /// The token is sender-constrained (`cnf`), and the proof is missing or not supported.
     ProofRequired,
+    /// The token is bound to another client certificate (RFC 8705 §3).
+    CertificateMismatch,
     /// `sub` is not a string.
     SubjectMalformed,
-    /// `scope` or `scp` is neither a string nor a list of strings.
+    /// `scope` or `scp` is neither a string nor a list of strings, or has a character that no scope has.
     ScopeMalformed,
 }
 
@@ -233,7 +245,10 @@ impl TokenError {
             Self::TokenExpired => "The token is expired",
             Self::TokenNotYetValid => "The token is not valid yet",
             Self::IssuedInFuture => "The token was issued in the future",
-            Self::ProofRequired => "The token is bound to a key",
+            Self::ProofRequired => {
+                "The token requires a proof of possession that is missing or not supported"
+            }
+            Self::CertificateMismatch => "The token is bound to another client certificate",
             Self::SubjectMalformed => "The subject of the token is malformed",
             Self::ScopeMalformed => "The scope of the token is malformed",
         })
@@ -255,7 +270,8 @@ mod tests {
             "token_missing scheme_unsupported authorization_repeated token_oversized token_malformed header_malformed \
              header_unsupported type_refused algorithm_refused key_unknown key_ambiguous signature_invalid \
              claims_malformed issuer_wrong audience_wrong expiry_missing time_malformed token_expired \
-             token_not_yet_valid issued_in_future proof_required subject_malformed scope_malformed"
+             token_not_yet_valid issued_in_future proof_required certificate_mismatch subject_malformed \
+             scope_malformed"
         );
     }
 

@@ -22,12 +22,14 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::auth::ClientCertificate;
+
 /// Longest path and query, in bytes. API Gateway accepts 10,240 bytes of request line and headers together.
 const MAX_URI_PART_BYTES: usize = 16 << 10;
 
 /// An event of API Gateway in either payload format, or why it is none.
 #[derive(Debug)]
-pub struct Event(Result<LambdaRequest, MalformedEvent>);
+pub struct Event(Result<(LambdaRequest, Option<ClientCertificate>), MalformedEvent>);
 
 /// An event that cannot be deserialized. Contains nothing of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -39,7 +41,8 @@ pub struct MalformedEvent {
 }
 
 impl Event {
-    pub(crate) fn into_request(self) -> Result<LambdaRequest, MalformedEvent> {
+    /// The request, and the client certificate of mutual TLS.
+    pub(crate) fn into_request(self) -> Result<(LambdaRequest, Option<ClientCertificate>), MalformedEvent> {
         self.0
     }
 }
@@ -48,23 +51,53 @@ impl<'de> Deserialize<'de> for Event {
     /// Never fails for JSON: the caller would report the error with the values that caused it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
-        Ok(Self(parse(json).map(sanitized).map_err(MalformedEvent::from)))
+        let request = parse(json).map(|(request, certificate)| (sanitized(request), certificate));
+        Ok(Self(request.map_err(MalformedEvent::from)))
     }
 }
 
 /// Reads the format that the event's `version` names: 2.0 from an HTTP API, 1.0 or none from a REST API.
-fn parse(json: &str) -> serde_json::Result<LambdaRequest> {
+fn parse(json: &str) -> serde_json::Result<(LambdaRequest, Option<ClientCertificate>)> {
     #[derive(Deserialize)]
-    struct Version<'a> {
+    #[serde(rename_all = "camelCase")]
+    struct Outline<'a> {
         #[serde(borrow)]
         version: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        request_context: Option<&'a RawValue>,
     }
-    match serde_json::from_str::<Version<'_>>(json)?.version.as_deref() {
+    let Outline { version, request_context } = serde_json::from_str(json)?;
+    let request = match version.as_deref() {
         Some("2.0") => {
             serde_json::from_str(json).map(|WithoutBody(request)| LambdaRequest::ApiGatewayV2(request))
         }
         _ => serde_json::from_str(json).map(|WithoutBody(request)| LambdaRequest::ApiGatewayV1(request)),
+    };
+    Ok((request?, request_context.and_then(client_certificate)))
+}
+
+/// The certificate of a client in the request context of a custom domain with mutual TLS. It is read here because
+/// `lambda_http` knows the certificate of an HTTP API only, not that of a REST API.
+fn client_certificate(request_context: &RawValue) -> Option<ClientCertificate> {
+    /// `authentication` of an HTTP API, `identity` of a REST API.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Client {
+        client_cert: Option<ClientCert>,
     }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ClientCert {
+        client_cert_pem: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Context {
+        authentication: Option<Client>,
+        identity: Option<Client>,
+    }
+    let Context { authentication, identity } = serde_json::from_str(request_context.get()).ok()?;
+    let client = authentication.or(identity)?;
+    client.client_cert?.client_cert_pem.map(ClientCertificate::from_pem)
 }
 
 /// A `T` that is read from an object without its member `body`, which is skipped.
@@ -232,7 +265,7 @@ fn keep_repeated(single: &mut HeaderMap, multi: &HeaderMap) {
 /// The request of an event, as the handler gets it.
 #[cfg(test)]
 pub(super) fn request(json: &str) -> lambda_http::Request {
-    serde_json::from_str::<Event>(json).expect("JSON").0.expect("an event").into()
+    serde_json::from_str::<Event>(json).expect("JSON").0.expect("an event").0.into()
 }
 
 #[cfg(test)]
@@ -240,7 +273,7 @@ mod tests {
     use super::*;
 
     fn parsed(json: &str) -> Result<LambdaRequest, MalformedEvent> {
-        serde_json::from_str::<Event>(json).expect("JSON").0
+        serde_json::from_str::<Event>(json).expect("JSON").0.map(|(request, _)| request)
     }
 
     #[test]

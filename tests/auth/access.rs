@@ -1,10 +1,10 @@
 //! Tokens that are valid but do not grant the read, and reads for which there are no keys.
 
 use http::{HeaderMap, StatusCode, header};
-use imaging_study::auth::{AllSites, KeySource, SmartScopes};
+use imaging_study::auth::{AllSites, BaseUrl, KeySource, SmartScopes};
 use serde_json::{Value, json};
 
-use crate::api::Api;
+use crate::api::{Api, http_api_event};
 use crate::support::*;
 use local::faulty::{Behavior, FaultyServer};
 
@@ -178,4 +178,45 @@ async fn a_failed_preload_is_logged_and_the_next_request_fetches_the_keys() {
     issuer.set("/keys", Behavior::json(jwks([P256.jwk()])));
     clock.forward(1);
     assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn scopes_bind_in_whichever_claim_or_entry_they_are() {
+    let api = Api::new(verifier()).await;
+    for claims in [
+        json!({"scope": "openid patient/ImagingStudy.rs"}),
+        json!({"scope": ["openid", "patient/ImagingStudy.rs"]}),
+        json!({"scope": ["openid patient/ImagingStudy.rs"]}),
+        json!({"scope": "openid", "scp": "patient/ImagingStudy.rs"}),
+        json!({"scope": [], "scp": ["patient/ImagingStudy.rs openid"]}),
+    ] {
+        let event = |patient| {
+            let claims = merged(claims.clone(), &json!({"patient": patient}));
+            http_api_event(&with(&claims), None)
+        };
+        assert_eq!(api.invoke(&event("7")).await.line["reason"], "ok", "{claims}");
+        let other = api.invoke(&event("8")).await;
+        assert_eq!(other.status, StatusCode::FORBIDDEN, "{claims}");
+        assert_eq!(other.line["reason"], "patient_not_granted", "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn an_absolute_subject_is_a_patient_of_the_configured_servers_only() {
+    for (base_urls, subject, reason) in [
+        (&[] as &[&str], "Patient/7", "ok"),
+        (&[], "https://other.example/fhir/Patient/7", "patient_not_granted"),
+        (&["https://fhir.example/r4"], "https://other.example/fhir/Patient/7", "patient_not_granted"),
+        (&["https://fhir.example/r4"], "https://fhir.example/r4/Patient/7", "ok"),
+        (&["https://fhir.example/r4"], "https://fhir.example/r4/Patient/8", "patient_not_granted"),
+        (&["https://fhir.example/r4"], "https://fhir.example/r4b/Patient/7", "patient_not_granted"),
+    ] {
+        let mut settings =
+            settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");
+        settings.access.subject_base_urls =
+            base_urls.iter().map(|url| BaseUrl::parse(url).unwrap()).collect();
+        let api = Api::with_subject(verifier_with(settings), subject).await;
+        let headers = with(&json!({"scope": "patient/*.rs", "patient": "7"}));
+        assert_eq!(api.invoke(&http_api_event(&headers, None)).await.line["reason"], reason, "{subject}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The whole service around the verifier: the response, the log, and the requests to the table.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use imaging_study::Service;
 use imaging_study::auth::Verifier;
 use imaging_study::store::Store;
-use lambda_http::{Body, Request};
+use lambda_http::{Body, Context, LambdaEvent, Request};
 use serde_json::{Value, json};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -38,8 +39,13 @@ pub(crate) struct Reply {
 impl Api {
     /// A service with one study, of the patient 7, at the site 4.
     pub(crate) async fn new(verifier: Verifier) -> Self {
+        Self::with_subject(verifier, "Patient/7").await
+    }
+
+    /// The same with another subject of the study.
+    pub(crate) async fn with_subject(verifier: Verifier, subject: &str) -> Self {
         let table = FaultyServer::http().await;
-        let study = json!({"resourceType": "ImagingStudy", "id": "a", "subject": {"reference": "Patient/7"}});
+        let study = json!({"resourceType": "ImagingStudy", "id": "a", "subject": {"reference": subject}});
         let item = json!({"siteId": {"S": "4"}, "id": {"S": "a"}, "document": {"S": study.to_string()}});
         table.set("/", Behavior::json(json!({"Item": item}).to_string()));
         let store = Store::new(&aws_at(&table, &Clock::new()), None, "ImagingStudies".to_owned(), false);
@@ -66,6 +72,27 @@ impl Api {
         self.get_path(&format!("/site/{site}/fhir/imaging-study/a"), headers).await
     }
 
+    /// The response to an event, as the function's runtime hands it over. Its body is left out.
+    pub(crate) async fn invoke(&self, event: &Value) -> Reply {
+        let event = serde_json::from_str(&event.to_string()).unwrap();
+        let response = {
+            let _capturing = tracing::subscriber::set_default(self.log.subscriber());
+            let response = self.service.invoke(LambdaEvent::new(event, Context::default())).await;
+            serde_json::to_value(response.unwrap()).unwrap()
+        };
+        let status = u16::try_from(response["statusCode"].as_u64().unwrap()).unwrap();
+        let headers: HashMap<String, String> = serde_json::from_value(response["headers"].clone()).unwrap();
+        let log = self.log.take();
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: (&headers).try_into().unwrap(),
+            body: String::new(),
+            line: audit_line(&log),
+            log,
+            reads: self.reads(),
+        }
+    }
+
     pub(crate) async fn get_path(&self, path: &str, headers: HeaderMap) -> Reply {
         let mut request = Request::new(Body::Empty);
         *request.uri_mut() = path.parse().unwrap();
@@ -75,10 +102,7 @@ impl Api {
             self.service.handle(request).await.0
         };
         let log = self.log.take();
-        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let mut of_request = lines.into_iter().filter(|line| line["target"] == "imaging_study::audit");
-        let line = of_request.next().expect("a line for the request");
-        assert_eq!(of_request.next(), None, "one line for one request");
+        let line = audit_line(&log);
         let body = match answer.body() {
             Body::Text(text) => text.clone(),
             other => format!("{other:?}"),
@@ -92,6 +116,51 @@ impl Api {
             reads: self.reads(),
         }
     }
+}
+
+/// The one line of a log that is a request's.
+fn audit_line(log: &str) -> Value {
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut of_request = lines.into_iter().filter(|line| line["target"] == "imaging_study::audit");
+    let line = of_request.next().expect("a line for the request");
+    assert_eq!(of_request.next(), None, "one line for one request");
+    line
+}
+
+/// An event of an HTTP API with these credentials. `certificate` is the client's, as the gateway reports it.
+pub(crate) fn http_api_event(headers: &HeaderMap, certificate: Option<&str>) -> Value {
+    let mut event: Value = serde_json::from_str(include_str!("../../events/found.json")).unwrap();
+    event["headers"]["authorization"] = headers[header::AUTHORIZATION].to_str().unwrap().into();
+    event["rawPath"] = "/site/4/fhir/imaging-study/a".into();
+    event["pathParameters"]["id"] = "a".into();
+    if let Some(pem) = certificate {
+        event["requestContext"]["authentication"] = json!({"clientCert": client_certificate(pem)});
+    }
+    event
+}
+
+/// The same of a REST API.
+pub(crate) fn rest_api_event(headers: &HeaderMap, certificate: Option<&str>) -> Value {
+    let mut event: Value = serde_json::from_str(include_str!("../../events/found-rest-v1.json")).unwrap();
+    let authorization = headers[header::AUTHORIZATION].to_str().unwrap();
+    event["headers"]["Authorization"] = authorization.into();
+    event["multiValueHeaders"]["Authorization"] = json!([authorization]);
+    event["path"] = "/site/4/fhir/imaging-study/a".into();
+    event["pathParameters"]["id"] = "a".into();
+    if let Some(pem) = certificate {
+        event["requestContext"]["identity"]["clientCert"] = client_certificate(pem);
+    }
+    event
+}
+
+fn client_certificate(pem: &str) -> Value {
+    json!({
+        "clientCertPem": pem,
+        "subjectDN": "CN=client.example",
+        "issuerDN": "CN=authority.example",
+        "serialNumber": "1",
+        "validity": {"notBefore": "Jan  1 00:00:00 2026 GMT", "notAfter": "Jan  1 00:00:00 2036 GMT"},
+    })
 }
 
 impl Reply {

@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod certificate;
 mod properties;
 mod secrets;
 mod sources;

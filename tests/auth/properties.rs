@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, header};
-use imaging_study::auth::{AllSites, ClaimPath, KeySource, PatientFilter, Principal, Verifier};
+use imaging_study::auth::{AllSites, BaseUrl, ClaimPath, KeySource, PatientFilter, Principal, Verifier};
 use imaging_study::config::Config;
-use imaging_study::ids::SiteId;
+use imaging_study::ids::{FhirId, SiteId};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -14,9 +14,25 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The outcome of a token, of which none has to wait for a key.
+/// Scopes that grant everything, something and nothing.
+const SCOPES: [&str; 7] = [
+    "openid",
+    "launch/patient",
+    "patient/ImagingStudy.rs",
+    "patient/*.read",
+    "user/Patient.rs",
+    "user/ImagingStudy.r",
+    "patient/ImagingStudy.r?status=available",
+];
+
+fn patient(id: &str, base_urls: &[&str]) -> PatientFilter {
+    let base_urls = base_urls.iter().map(|url| BaseUrl::parse(url).unwrap()).collect();
+    PatientFilter::Patient { id: FhirId::parse(id).unwrap(), base_urls }
+}
+
+/// The outcome of a token. None has to wait for a key.
 fn auth_done(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, &'static str> {
-    code(verifier.authenticate(headers).now_or_never().expect("the keys are there"))
+    code(verifier.authenticate(headers, None).now_or_never().expect("the keys are there"))
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -197,8 +213,8 @@ proptest! {
             let sites = &claims["siteIds"];
             let four = |value: &Value| value == "4" || value == &json!(4);
             let granted = four(sites) || sites.as_array().is_some_and(|all| all.iter().any(four));
-            let reach = principal.authorize(&SiteId::parse("4").unwrap());
-            prop_assert!(reach.is_err() || granted);
+            let patients = principal.authorize(&SiteId::parse("4").unwrap());
+            prop_assert!(patients.is_err() || granted);
         }
     }
 
@@ -234,7 +250,7 @@ proptest! {
         let scope = format!("{context}/{resource}.{permissions}{parameters}");
         let claims = claims_with(&json!({"scope": scope, "patient": "7"}));
         let principal = auth_done(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
-        let reach = principal.authorize(&SiteId::parse("4").unwrap()).ok();
+        let patients = principal.authorize(&SiteId::parse("4").unwrap()).ok();
 
         let binds = ["patient", "user", "system"].contains(&context);
         let letters = "cruds".chars().filter(|letter| permissions.contains(*letter));
@@ -243,21 +259,52 @@ proptest! {
         let grants = ["ImagingStudy", "*"].contains(&resource) && reads && parameters.is_empty();
         let expected = match (binds, grants, context) {
             (false, _, _) | (true, true, "user" | "system") => Some(PatientFilter::AnySubject),
-            (true, true, _) => Some(PatientFilter::Patient("7".to_owned())),
+            (true, true, _) => Some(patient("7", &[])),
             (true, false, _) => None,
         };
-        prop_assert_eq!(reach, expected, "{}", scope);
+        prop_assert_eq!(patients, expected, "{}", scope);
     }
 
     #[test]
-    fn a_patient_is_covered_only_by_a_reference_that_ends_in_it(
-        id in "[0-9a.-]{1,3}",
-        reference in "((https?://)?[a-z/]{0,4}Patient/)?[0-9a./-]{0,4}",
+    fn the_same_scopes_grant_the_same_however_they_are_spread(
+        scopes in vec(select(SCOPES.to_vec()), 0..6),
+        claims in vec(select(vec!["scope", "scp"]), 6),
+        starts_entry in vec(any::<bool>(), 6),
+        as_list in any::<[bool; 2]>(),
+        spaces in vec(select(vec![" ", "  "]), 6),
     ) {
-        if PatientFilter::Patient(id.clone()).permits(Some(&reference)) {
-            let unversioned = reference.split("/_history/").next().unwrap();
-            prop_assert_eq!(unversioned.rsplit('/').next(), Some(&*id));
-            prop_assert!(unversioned.contains("Patient/"));
+        let grant = |members: Value| {
+            let claims = claims_with(&merged(members, &json!({"patient": "7"})));
+            let principal = auth_done(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
+            principal.authorize(&SiteId::parse("4").unwrap())
+        };
+        let mut spread = json!({});
+        for (name, as_list) in ["scope", "scp"].into_iter().zip(as_list) {
+            let mut entries: Vec<String> = Vec::new();
+            for (i, scope) in scopes.iter().enumerate().filter(|(i, _)| claims[*i] == name) {
+                match entries.last_mut().filter(|_| !(as_list && starts_entry[i])) {
+                    Some(entry) => *entry += &format!("{}{scope}", spaces[i]),
+                    None => entries.push(scope.to_string()),
+                }
+            }
+            spread[name] = if as_list { json!(entries) } else { json!(entries.concat()) };
+        }
+        prop_assert_eq!(grant(spread.clone()), grant(json!({"scope": scopes.join(" ")})), "{}", spread);
+    }
+
+    #[test]
+    fn a_patient_reads_only_references_that_name_the_patient(
+        id in "[0-9a.-]{1,3}",
+        reference in "((https?://)?[a-z/]{0,4}Patient/)?[0-9a./-]{0,4}(/_history/[0-9]?)?",
+    ) {
+        if patient(&id, &["https://a"]).permits(Some(&reference)) {
+            let relative = reference.strip_prefix("https://a/").unwrap_or(&reference);
+            let mut segments = relative.split('/');
+            prop_assert_eq!((segments.next(), segments.next()), (Some("Patient"), Some(&*id)));
+            prop_assert!(matches!(
+                (segments.next(), segments.next(), segments.next()),
+                (None, None, None) | (Some("_history"), Some(_), None)
+            ));
         }
     }
 
@@ -291,7 +338,7 @@ proptest! {
         values in btree_map(
             select(vec![
                 "TABLE_NAME", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL", "JWT_JWKS_SECRET_ARN", "JWT_JWKS",
-                "JWT_ALGORITHMS", "JWT_LEEWAY_SECONDS", "SITE_CLAIM", "ALL_SITES", "SMART_SCOPES", "CONSISTENT_READ",
+                "JWT_ALGORITHMS", "JWT_LEEWAY_SECONDS", "SITE_CLAIM", "ALL_SITES", "SMART_SCOPES", "SUBJECT_BASE_URLS", "CONSISTENT_READ",
                 "AWS_ENDPOINT_URL_DYNAMODB",
             ]),
             prop_oneof![

@@ -173,6 +173,7 @@ pub(crate) fn settings(keys: KeySource, list: &str) -> Settings {
             site_claim: ClaimPath::parse("siteIds").unwrap(),
             all_sites: None,
             smart_scopes: SmartScopes::Optional,
+            subject_base_urls: Arc::new([]),
         },
     }
 }
@@ -253,7 +254,7 @@ pub(crate) fn authorization(value: &[u8]) -> HeaderMap {
 
 /// The principal of a token, or the code of its error.
 pub(crate) async fn outcome(verifier: &Verifier, token: &str) -> Result<Principal, &'static str> {
-    code(verifier.authenticate(&bearer(token)).await)
+    code(verifier.authenticate(&bearer(token), None).await)
 }
 
 pub(crate) fn code(result: Result<Principal, AuthError>) -> Result<Principal, &'static str> {

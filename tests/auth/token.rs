@@ -367,8 +367,6 @@ refused! {
     iat_null: with_bare_claims(r#""exp":1800000300,"iat":null"#) => "time_malformed",
     sub_number: with_claims(&json!({"sub": 1})) => "subject_malformed",
     sub_null: with_bare_claims(r#""exp":1800000300,"sub":null"#) => "subject_malformed",
-    cnf_of_a_certificate: with_claims(&json!({"cnf": {"x5t#S256": "A"}})) => "proof_required",
-    cnf_of_a_key: with_claims(&json!({"cnf": {"jkt": "A"}})) => "proof_required",
     cnf_empty: with_claim_text(r#""cnf":null"#) => "proof_required",
     scope_number: with_claims(&json!({"scope": 1})) => "scope_malformed",
     scp_with_a_number: with_claims(&json!({"scp": ["user/*.rs", 1]})) => "scope_malformed",
