@@ -4,8 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::meta::region::ProvideRegion as _;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -16,6 +18,11 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
+
+use crate::config::process_env;
+
+/// Names the endpoint of credentials where Lambda does not put them into the environment.
+const CONTAINER_CREDENTIALS: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 
 /// The root certificates of AWS endpoints. Parsing these five takes a fraction of the time that a system's 150 take.
 const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
@@ -41,11 +48,12 @@ const ATTEMPTS: u32 = 3;
 /// Lambda, and the code for them is a tenth of the binary.
 pub async fn sdk_config(ca_bundle: Option<Vec<u8>>, max_idle_connections: usize) -> SdkConfig {
     let roots = ca_bundle.unwrap_or_else(|| AMAZON_TRUST_SERVICES.to_vec());
+    let http_client = https_client(roots, max_idle_connections);
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(EnvironmentVariableRegionProvider::new().region().await)
-        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
-        .http_client(https_client(roots, max_idle_connections))
+        .credentials_provider(credentials(&http_client))
+        .http_client(http_client)
         // Meant for streamed bodies; the attempt's time limit covers an answer of DynamoDB.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
@@ -61,6 +69,16 @@ pub async fn sdk_config(ca_bundle: Option<Vec<u8>>, max_idle_connections: usize)
                 .with_initial_backoff(Duration::from_millis(50)),
         )
         .build()
+}
+
+/// The credentials of the function's role: of the environment or, with `SnapStart`, of an endpoint of Lambda, since those
+/// of the environment would expire before a snapshot is restored.
+fn credentials(http_client: &SharedHttpClient) -> SharedCredentialsProvider {
+    if process_env(CONTAINER_CREDENTIALS).is_none() {
+        return SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
+    }
+    let config = ProviderConfig::without_region().with_http_client(http_client.clone());
+    SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(&config).build())
 }
 
 /// Reads a PEM file of certificate authorities, which the environment variable `variable` names.

@@ -8,7 +8,7 @@ use imaging_study::config::{Config, process_env};
 use imaging_study::http::event::Event;
 use imaging_study::{Service, audit};
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use lambda_http::{Error, service_fn};
+use lambda_http::{BoxFuture, Error, SnapStartResource, service_fn};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
@@ -41,10 +41,28 @@ fn runtime(max_concurrency: NonZeroU16) -> std::io::Result<Runtime> {
 /// Serves as many requests at once as `AWS_LAMBDA_MAX_CONCURRENCY` says, which `lambda_runtime` reads itself.
 async fn run(config: Config) -> Result<(), Error> {
     let service = Arc::new(Service::from_config(config).await?);
-    service.warm_up().await;
-    lambda_runtime::run_concurrent(service_fn(move |invocation: LambdaEvent<Event>| {
+    let warm_up = WarmUp(Arc::clone(&service));
+    let mut runtime = lambda_runtime::Runtime::new(service_fn(move |invocation: LambdaEvent<Event>| {
         let service = Arc::clone(&service);
         async move { service.invoke(invocation).await }
-    }))
-    .await
+    }));
+    if runtime.is_snapstart() {
+        runtime = runtime.register_snapstart_resource(Arc::new(warm_up));
+    } else {
+        warm_up.0.warm_up().await;
+    }
+    runtime.run_concurrent().await
+}
+
+/// What `SnapStart` puts off until an environment is restored, so that no snapshot holds a connection, a key set,
+/// credentials, or the state of a random number generator.
+struct WarmUp(Arc<Service>);
+
+impl SnapStartResource for WarmUp {
+    fn after_restore(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async {
+            self.0.warm_up().await;
+            Ok(())
+        })
+    }
 }
