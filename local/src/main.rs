@@ -5,6 +5,8 @@
 //! (127.0.0.1) must be 0.0.0.0 for containers to reach the table. The function's own variables replace the built-in
 //! configuration.
 
+mod docs;
+
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -69,7 +71,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     service.warm_up().await;
 
     announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
-    let routes = axum::Router::new().fallback(answer).with_state(service);
+    let docs = docs::routes(token.is_some());
+    let routes = axum::Router::new().fallback(answer).with_state(service).merge(docs);
     axum::serve(http, routes)
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;
@@ -171,7 +174,7 @@ fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &Tokens, token: Opti
         "
 Imaging studies are served on http://{http} from the table {table} on http://{dynamodb}.
 Tokens must come from {issuer} (JWT_ISSUER) for {audiences} (JWT_AUDIENCE).
-Press Ctrl-C to stop both servers.
+Press Ctrl-C to stop both servers. A page to try the API is at http://{http}/docs
 
 {how}
   curl -i -H \"Authorization: Bearer {token}\" {study}

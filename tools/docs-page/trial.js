@@ -1,0 +1,62 @@
+// Opens the page /docs of the local server in headless Chromium, sends the request that it has ready, and looks for the study in
+// the answer. Fails on anything that the page wants from another host. The first argument, if any, is the file for a
+// screenshot.
+
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const { LOCAL_PORT: port = '9000', PATH = '', CHROMIUM } = process.env;
+// The examples of the parameter id, and the ids that they stand for.
+const STUDIES = { bitewings: 'Bitewings-2026', 'cone-beam-ct': 'cone-beam-ct', panoramic: 'panoramic' };
+const [screenshot] = process.argv.slice(2);
+
+const names = ['chromium', 'chromium-browser', 'google-chrome'];
+const candidates = names.flatMap((name) => PATH.split(delimiter).map((folder) => join(folder, name)));
+const executablePath = CHROMIUM ?? candidates.find(existsSync);
+if (!executablePath) throw new Error(`none of ${names.join(', ')} is in PATH; set CHROMIUM`);
+
+const browser = await chromium.launch({
+  executablePath,
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+});
+try {
+  const page = await browser.newPage({ viewport: { width: 1200, height: 1400 } });
+  const faults = [];
+  page.on('pageerror', (error) => faults.push(error.message));
+  page.on('request', (request) => {
+    const { protocol, host } = new URL(request.url());
+    if (protocol.startsWith('http') && host !== `127.0.0.1:${port}`) faults.push(request.url());
+  });
+
+  await page.goto(`http://127.0.0.1:${port}/docs`);
+  const operation = page.locator('#operations-ImagingStudy-readImagingStudy');
+  await operation.locator('.opblock-summary').click();
+  const answer = operation.locator('.live-responses-table tbody tr.response');
+  const examples = operation.locator('tr[data-param-name=id] select');
+  for (const [example, id] of Object.entries(STUDIES)) {
+    await examples.selectOption(example);
+    await operation.getByRole('button', { name: 'Execute' }).click();
+    const body = answer.locator('.highlight-code', { hasText: `"id": "${id}"` }).first();
+    await body.waitFor();
+    console.log(`${example}: ${(await answer.locator('.response-col_status').innerText()).trim()}`);
+  }
+  if (faults.length > 0) throw new Error(faults.join('\n'));
+  if (screenshot) {
+    // Not the token, which is in the curl command.
+    await page.addStyleTag({ content: '.curl-command { display: none }' });
+    await answer.scrollIntoViewIfNeeded();
+    await page.screenshot({ path: screenshot });
+  }
+  console.log(`Chromium ${browser.version()}: each sample study is on the page`);
+} finally {
+  await browser.close();
+}
