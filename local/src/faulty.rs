@@ -106,7 +106,7 @@ impl Behavior {
 pub fn head(status: u16, headers: &[(&str, &str)]) -> String {
     let mut head = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head = head + name + ": " + value + "\r\n";
     }
     head + "\r\n"
 }
@@ -218,6 +218,12 @@ impl FaultyServer {
     /// Awaits `future`. From the moment at which this server waits instead of answering, time passes at once.
     pub async fn skipping_time<T>(&self, future: impl Future<Output = T>) -> T {
         tokio::pin!(future);
+        {
+            // Forgets an earlier wait.
+            let earlier = self.0.waiting.notified();
+            tokio::pin!(earlier);
+            earlier.enable();
+        }
         tokio::select! {
             biased;
             value = &mut future => return value,
@@ -234,8 +240,8 @@ impl FaultyServer {
 
     /// The behavior that begins at `stage`, for whatever path.
     fn early(&self, stage: Stage) -> Option<Vec<Step>> {
-        let state = self.state();
-        state.by_path.values().find(|behavior| behavior.from == stage).map(|behavior| behavior.steps.clone())
+        let behaviors = &self.state().by_path;
+        behaviors.values().find(|behavior| behavior.from == stage).map(|behavior| behavior.steps.clone())
     }
 
     async fn serve(&self, mut connection: TcpStream) -> std::io::Result<()> {
@@ -276,7 +282,7 @@ impl FaultyServer {
                 Step::Drip(bytes, pause) => {
                     for byte in bytes {
                         self.0.waiting.notify_one();
-                        tokio::time::sleep(pause).await;
+                        wait(stream, pause).await?;
                         stream.write_all(&[byte]).await?;
                         stream.flush().await?;
                     }
@@ -286,12 +292,12 @@ impl FaultyServer {
                 },
                 Step::Pause(pause) => {
                     self.0.waiting.notify_one();
-                    tokio::time::sleep(pause).await;
+                    wait(stream, pause).await?;
                 }
                 Step::Hang => {
                     stream.flush().await?;
                     self.0.waiting.notify_one();
-                    while stream.read(&mut [0; 1024]).await? > 0 {}
+                    client_left(stream).await?;
                 }
                 Step::Reset => {
                     stream.flush().await?;
@@ -302,6 +308,20 @@ impl FaultyServer {
         }
         stream.shutdown().await
     }
+}
+
+/// Waits for a while, but not for a client that is gone.
+async fn wait(stream: &mut impl Connection, pause: Duration) -> std::io::Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        left = client_left(stream) => left.and(Err(std::io::ErrorKind::BrokenPipe.into())),
+    }
+}
+
+/// Completes when the client closes the connection.
+async fn client_left(stream: &mut impl Connection) -> std::io::Result<()> {
+    while stream.read(&mut [0; 1024]).await? > 0 {}
+    Ok(())
 }
 
 /// A TCP connection, with TLS or without.

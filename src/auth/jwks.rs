@@ -378,12 +378,11 @@ impl Remote {
     }
 }
 
-/// A client with the time-outs of this module, for the region that the secret's ARN names.
+/// A client for the region in the secret's ARN. An attempt may take half of a fetch, so that a second one fits.
 fn secrets(aws: &SdkConfig, region: &str) -> secretsmanager::Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(FETCH_TIMEOUT / 2)
-        .operation_timeout(FETCH_TIMEOUT)
         .build();
     let config = secretsmanager::config::Builder::from(aws)
         .region(secretsmanager::config::Region::new(region.to_owned()))
@@ -404,10 +403,8 @@ struct OpenIdConfiguration {
 
 impl HttpsClient {
     fn new(ca_bundle: Option<Vec<u8>>) -> Self {
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(FETCH_TIMEOUT)
-            .build();
+        // No read time-out: FETCH_TIMEOUT bounds the whole fetch.
+        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let authorities =
             ca_bundle.map_or_else(TrustStore::default, |pem| TrustStore::empty().with_pem_certificate(pem));
         let connector = Connector::builder()

@@ -283,7 +283,7 @@ proptest! {
             let mut entries: Vec<String> = Vec::new();
             for (i, scope) in scopes.iter().enumerate().filter(|(i, _)| claims[*i] == name) {
                 match entries.last_mut().filter(|_| !(as_list && starts_entry[i])) {
-                    Some(entry) => *entry += &format!("{}{scope}", spaces[i]),
+                    Some(entry) => entry.extend([spaces[i], scope]),
                     None => entries.push(scope.to_string()),
                 }
             }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::Log;
 use crate::support::*;
-use local::faulty::{Behavior, FaultyServer, Step};
+use local::faulty::{Behavior, FaultyServer};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:imaging/key-AbCdEf";
 const BARE: &str = "thirty-two bytes of a shared key";
@@ -158,13 +158,6 @@ async fn what_is_no_secret_for_tokens_is_unavailable() {
 async fn a_bare_secret_without_an_hmac_algorithm_is_no_key() {
     let secrets = Secrets::text(BARE, "RS256").await;
     assert!(secrets.verifier.load_keys().await.is_err());
-}
-
-#[tokio::test]
-async fn a_secret_that_is_not_answered_for_is_given_up_after_three_seconds() {
-    let secrets = Secrets::text(BARE, "HS256").await;
-    secrets.server.set("/", Behavior::steps([Step::Hang]));
-    assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Err("keys_unavailable"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use imaging_study::auth::{KeySource, Verifier};
 use serde_json::{Value, json};
 
 use crate::support::*;
-use local::faulty::{Behavior, FaultyServer, Step};
+use local::faulty::{Behavior, FaultyServer};
 
 const ALGORITHMS: &str = "RS256,ES256,ES384,EdDSA";
 // In seconds.
@@ -331,13 +331,6 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(elsewhere.connections(), 0);
 }
 
-#[tokio::test]
-async fn a_fetch_takes_three_seconds_at_most() {
-    let issuer = Published::answering(Behavior::steps([Step::Hang])).await;
-    let waited = given_up_after(&issuer.server, &issuer.verifier, &issuer.token(&P256)).await;
-    assert!((3..4).contains(&waited.as_secs()), "{waited:?}");
-}
-
 /// How long a request waits for keys that never arrive.
 async fn given_up_after(server: &FaultyServer, verifier: &Verifier, token: &str) -> Duration {
     let started = tokio::time::Instant::now();
@@ -382,7 +375,6 @@ async fn a_symmetric_key_that_was_published_verifies_nothing() {
 /// An issuer that is discovered: its OpenID configuration, and the keys that it names.
 struct Discovered {
     server: FaultyServer,
-    clock: Clock,
     issuer: String,
     verifier: Verifier,
 }
@@ -391,13 +383,12 @@ impl Discovered {
     async fn new(path: &str) -> Self {
         let server = FaultyServer::https().await;
         let issuer = server.url(path);
-        let clock = Clock::new();
         let source = KeySource::discovery(&issuer).unwrap();
         let mut settings = settings(source, ALGORITHMS);
         settings.issuer = Some(issuer.clone());
-        let verifier = verifier_at(settings, &clock);
+        let verifier = verifier_with(settings);
         server.set("/keys", Behavior::json(jwks([P256.jwk()])));
-        Self { server, clock, issuer, verifier }
+        Self { server, issuer, verifier }
     }
 
     fn configure(&self, path: &str, configuration: &Value) {
@@ -428,32 +419,6 @@ async fn an_issuer_with_a_path_and_a_slash_is_discovered() {
     let issuer = Discovered::new("/tenant/v2.0/").await;
     let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")});
     issuer.configure(&format!("/tenant/v2.0{WELL_KNOWN}"), &configuration);
-    assert_eq!(issuer.outcome().await, Ok(()));
-}
-
-#[tokio::test]
-async fn a_configuration_that_is_not_the_issuers_own_is_refused_and_not_remembered() {
-    let issuer = Discovered::new("").await;
-    let keys = issuer.server.url("/keys");
-    for configuration in [
-        json!({"issuer": "https://evil.example", "jwks_uri": keys}),
-        json!({"issuer": format!("{}/", issuer.issuer), "jwks_uri": keys}),
-        json!({"issuer": [issuer.issuer], "jwks_uri": keys}),
-        json!({"jwks_uri": keys}),
-        json!({"issuer": issuer.issuer}),
-        json!({"issuer": issuer.issuer, "jwks_uri": [keys]}),
-        json!({"issuer": issuer.issuer, "jwks_uri": "http://issuer.example/keys"}),
-        json!({"issuer": issuer.issuer, "jwks_uri": "http://169.254.169.254/latest/meta-data"}),
-        json!({"issuer": issuer.issuer, "jwks_uri": "file:///etc/passwd"}),
-        json!({"issuer": issuer.issuer, "jwks_uri": "/keys"}),
-        json!([]),
-    ] {
-        issuer.configure(WELL_KNOWN, &configuration);
-        issuer.clock.forward(1);
-        assert_eq!(issuer.outcome().await, Err("keys_unavailable"), "{configuration}");
-    }
-    issuer.configure(WELL_KNOWN, &json!({"issuer": issuer.issuer, "jwks_uri": keys}));
-    issuer.clock.forward(1);
     assert_eq!(issuer.outcome().await, Ok(()));
 }
 
