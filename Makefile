@@ -70,12 +70,17 @@ fuzz: ## Try the parsers of tokens and documents with many random inputs (FUZZ_C
 	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --test auth properties
 	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked -p studies --test r4
 
+# Where the tables and plots go; BENCH_OUT=docs publishes them.
+BENCH_OUT ?= target/bench
+
 .PHONY: bench
-bench: ## Measure the function beside hello-world and a bare GetItem (BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs/benchmarks.md)
+bench: .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs)
 	cargo build --release --locked --bin bootstrap
 	cp target/release/bootstrap target/bootstrap-as-shipped
 	cargo build --release --locked --example floor --example bare
-	BENCH_BOOTSTRAP=$(CURDIR)/target/bootstrap-as-shipped cargo bench --locked --bench service
+	mkdir -p target/bench
+	BENCH_BOOTSTRAP=$(CURDIR)/target/bootstrap-as-shipped cargo bench --locked --bench service > target/bench/service.jsonl
+	.venv/plots/bin/python tools/benchmark-report target/bench/service.jsonl $(BENCH_OUT)
 
 .PHONY: bench-concurrency
 bench-concurrency: ## Measure many reads at once (BENCH_SECONDS, BENCH_SOAK_READS, BENCH_SOAK_SECONDS, BENCH_OUT)

@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use imaging_study::ids::{FhirId, SiteId};
 use imaging_study::store::{self, StorageFormat, attribute};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -20,13 +21,15 @@ const FORMS: [StorageFormat; 3] = [StorageFormat::Gzip, StorageFormat::Text, Sto
 const INSTANCES_PER_SERIES: u32 = 250;
 
 /// A stored document.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Document {
     /// The id under which it stands in the table.
     pub(crate) id: String,
     /// How many instances it lists.
     pub(crate) instances: u32,
     /// The form in which it is stored.
+    #[serde(serialize_with = "code")]
     pub(crate) form: StorageFormat,
     /// The bytes of its JSON.
     pub(crate) json_bytes: u32,
@@ -34,6 +37,11 @@ pub(crate) struct Document {
     pub(crate) stored_bytes: Option<u32>,
     /// Whether an item has room for it; it is not in the table otherwise.
     pub(crate) fits: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn code<S: Serializer>(form: &StorageFormat, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(form.code())
 }
 
 /// Puts a document of every size into the table, in every form that fits.

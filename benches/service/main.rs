@@ -2,16 +2,15 @@
 //! side under a Runtime API, with the store behind TLS. `make bench` builds the three and runs this.
 //!
 //! CPU time and memory are the operating system's accounts of each process. Every round starts every case anew, one
-//! after the other, so that what disturbs the machine disturbs all of them; figures are medians over the rounds.
+//! after the other, so that what disturbs the machine disturbs all of them. The output is one line of JSON for the
+//! settings, each document and each case; `tools/benchmark-report` draws tables and plots from them.
 //!
 //! - `BENCH_ROUNDS` (15): the rounds.
 //! - `BENCH_ANSWERS` (200): the warm answers of a case in one round.
-//! - `BENCH_OUT`: a file that takes the tables, too.
 //! - `BENCH_BOOTSTRAP`: the function to measure. Without it, it is the one that cargo builds for this benchmark, which
 //!   has the features that development dependencies switch on.
 
 mod documents;
-mod report;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -27,7 +26,7 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use imaging_study::store::StorageFormat;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -46,8 +45,9 @@ const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// What is run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Program {
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Program {
     /// Hello-world.
     Floor,
     /// `GetItem` and nothing else.
@@ -59,53 +59,56 @@ pub(crate) enum Program {
 }
 
 /// One row of the tables.
-pub(crate) struct Case {
-    pub(crate) program: Program,
-    pub(crate) document: Document,
+#[derive(Serialize)]
+struct Case {
+    program: Program,
+    document: Document,
     /// Whether the client accepts gzip.
-    pub(crate) gzip: bool,
-    pub(crate) samples: Vec<Sample>,
+    gzip: bool,
+    samples: Vec<Sample>,
 }
 
 /// The figures of one process: milliseconds and KiB.
-pub(crate) struct Sample {
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sample {
     /// From the start to the first request for an event.
-    pub(crate) next_wall: f64,
-    pub(crate) next_cpu: f64,
+    next_wall: f64,
+    next_cpu: f64,
     /// From the start to the first answer.
-    pub(crate) first_wall: f64,
-    pub(crate) first_cpu: f64,
+    first_wall: f64,
+    first_cpu: f64,
     /// Of one answer after the first.
-    pub(crate) warm_wall: Spread,
-    pub(crate) warm_cpu: Spread,
+    warm_wall: Spread,
+    warm_cpu: Spread,
     /// The most memory that was resident, by the end.
-    pub(crate) peak_kib: f64,
+    peak_kib: f64,
 }
 
 /// How figures are spread.
-pub(crate) struct Spread {
-    pub(crate) mean: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
+#[derive(Serialize)]
+struct Spread {
+    mean: f64,
+    p50: f64,
+    p99: f64,
 }
 
 /// How the benchmark is set.
-pub(crate) struct Settings {
-    pub(crate) rounds: u32,
-    pub(crate) answers: u32,
-    pub(crate) out: Option<PathBuf>,
+struct Settings {
+    rounds: u32,
+    answers: u32,
     /// The function, if it is not cargo's.
-    pub(crate) bootstrap: Option<PathBuf>,
+    bootstrap: Option<PathBuf>,
 }
 
 /// What the cases are run with.
-pub(crate) struct Bench {
-    pub(crate) settings: Settings,
-    pub(crate) floor: PathBuf,
-    pub(crate) bare: PathBuf,
-    pub(crate) bootstrap: PathBuf,
+struct Bench {
+    settings: Settings,
+    floor: PathBuf,
+    bare: PathBuf,
+    bootstrap: PathBuf,
     /// Certificates in the system's file of roots.
-    pub(crate) system_roots: usize,
+    system_roots: usize,
     issuer: Issuer,
     environment: HashMap<String, String>,
     environment_with_url: HashMap<String, String>,
@@ -128,7 +131,7 @@ async fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
+#[expect(clippy::print_stderr, reason = "a command's output")]
 async fn run() -> Outcome<()> {
     let (table, store) = local::dynamodb(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?).await;
     let documents = documents::store(&table).await?;
@@ -138,17 +141,43 @@ async fn run() -> Outcome<()> {
     for round in 1..=bench.settings.rounds {
         eprintln!("round {round} of {}", bench.settings.rounds);
         for case in &mut cases {
-            let sample = bench.sample(case).await.map_err(|fault| format!("{}: {fault}", case.name()))?;
+            let sample =
+                bench.sample(case).await.map_err(|fault| format!("{}: {fault}", case.document.id))?;
             case.samples.push(sample);
         }
     }
 
-    let report = report::markdown(&bench, &documents, &cases)?;
-    print!("{report}");
-    if let Some(path) = &bench.settings.out {
-        std::fs::create_dir_all(path.parent().unwrap_or(path))?;
-        std::fs::write(path, report).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    print(&bench.conditions())?;
+    for document in &documents {
+        print(&Row::Document(document))?;
     }
+    for case in &cases {
+        print(&Row::Case(case))?;
+    }
+    Ok(())
+}
+
+/// A line of the output.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Row<'a> {
+    Settings {
+        rounds: u32,
+        answers: u32,
+        system_roots: usize,
+        /// Whether this is a release build.
+        release: bool,
+        /// Whether the function is the one that ships.
+        as_shipped: bool,
+        programs: HashMap<&'static str, &'a Path>,
+    },
+    Document(&'a Document),
+    Case(&'a Case),
+}
+
+#[expect(clippy::print_stdout, reason = "a command's output")]
+fn print(row: &Row<'_>) -> Outcome<()> {
+    println!("{}", serde_json::to_string(row)?);
     Ok(())
 }
 
@@ -178,7 +207,6 @@ impl Settings {
         Ok(Self {
             rounds: count("BENCH_ROUNDS", 15)?,
             answers: count("BENCH_ANSWERS", 200)?,
-            out: path("BENCH_OUT"),
             bootstrap: path("BENCH_BOOTSTRAP"),
         })
     }
@@ -223,6 +251,21 @@ impl Bench {
             environment,
             environment_with_url,
         })
+    }
+
+    fn conditions(&self) -> Row<'_> {
+        Row::Settings {
+            rounds: self.settings.rounds,
+            answers: self.settings.answers,
+            system_roots: self.system_roots,
+            release: !cfg!(debug_assertions),
+            as_shipped: self.settings.bootstrap.is_some(),
+            programs: HashMap::from([
+                ("function", &*self.bootstrap),
+                ("bare", &*self.bare),
+                ("floor", &*self.floor),
+            ]),
+        }
     }
 
     /// Starts the case's program, has it answer, and ends it.
