@@ -63,12 +63,29 @@ deny: .venv/deny/ready ## Check licenses, bans and sources of all dependencies w
 # Inputs that each property is tried with, and the seconds after which a run is stopped.
 FUZZ_CASES ?= 20000
 FUZZ_SECONDS ?= 900
+FUZZ := timeout $(FUZZ_SECONDS) cargo test --workspace --locked
 
 .PHONY: fuzz
-fuzz: ## Try the parsers of tokens and documents with many random inputs (FUZZ_CASES, FUZZ_SECONDS)
-	cargo test --workspace --locked --no-run
-	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked --test auth properties
-	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked -p studies --test r4
+fuzz: fuzz-events ## Try tokens, documents, items and loads with many random inputs (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
+	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz items
+	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test auth properties
+	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test r4
+	PROPTEST_CASES=100 $(FUZZ) --test model
+
+.PHONY: fuzz-events
+fuzz-events: ## Try the function with many random events (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
+	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz events
+
+# MUTANTS=diff tries what differs from the branch MUTANTS_BASE only.
+MUTANTS ?= all
+MUTANTS_BASE ?= origin/main
+MUTANTS_diff = --in-diff target/mutants.diff
+
+.PHONY: mutants
+mutants: ## Test the tests: change the code in many ways and see that a test fails (MUTANTS=diff, MUTANTS_ARGS)
+	cargo mutants --version >/dev/null || cargo install --locked cargo-mutants@27.1.0
+	mkdir -p target && git diff $(MUTANTS_BASE) >target/mutants.diff || test $(MUTANTS) != diff
+	cargo mutants --workspace --iterate $(MUTANTS_$(MUTANTS)) $(MUTANTS_ARGS)
 
 # Where the tables and plots go; BENCH_OUT=docs publishes them.
 BENCH_OUT ?= target/bench

@@ -34,7 +34,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use imaging_study::ids::{FhirId, SiteId};
 use imaging_study::store::{self, Encoded, attribute};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -101,14 +101,20 @@ pub fn merged(mut object: Value, changes: &Value) -> Value {
 
 /// A token of these claims, signed by the development key. The same claims give the same token.
 pub fn token(claims: &Value) -> String {
+    sign(&claims.to_string())
+}
+
+/// A token with this text for its payload, signed by the development key.
+pub fn sign(payload: &str) -> String {
     let key: Value = serde_json::from_str(DEVELOPMENT_KEY).expect("a JWK");
     let seed = BASE64_URL_SAFE_NO_PAD.decode(key["d"].as_str().expect("d")).expect("base64url");
     // RFC 8410 §7: the PKCS #8 form of an Ed25519 key is this prefix and the seed.
     let prefix = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     let key_pair = EncodingKey::from_ed_der(&[&prefix[..], &seed].concat());
-    let mut header = Header::new(Algorithm::EdDSA);
-    header.kid = Some("development".to_owned());
-    jsonwebtoken::encode(&header, claims, &key_pair).expect("the development key signs")
+    let header = r#"{"typ":"JWT","alg":"EdDSA","kid":"development"}"#;
+    let message = [header, payload].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).join(".");
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key_pair, Algorithm::EdDSA);
+    format!("{message}.{}", signature.expect("the development key signs"))
 }
 
 /// The JWK Set of the development key's public half.
