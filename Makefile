@@ -49,7 +49,7 @@ TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
 lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, and openapi.yaml
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- $(TEMPLATES)
-	.venv/sam/bin/python -m unittest --quiet tools/test_transformed.py
+	.venv/sam/bin/python -m unittest --quiet tools/test_stack.py tools/test_transformed.py
 	.venv/checkov/bin/checkov $(TEMPLATES:%=--file %) --framework cloudformation --quiet --compact --skip-download
 	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		tools/openapi-lint/node_modules/.bin/redocly lint --extends recommended-strict openapi.yaml

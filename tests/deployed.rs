@@ -40,6 +40,25 @@ async fn head_has_the_headers_and_no_body() {
 
 #[tokio::test]
 #[ignore = "asks a stack"]
+async fn metadata_needs_no_token() {
+    for (method, length) in [("GET", 1..usize::MAX), ("HEAD", 0..1)] {
+        let answer = ask(method, &format!("/site/{}/fhir/metadata", variable("SITE")), &[]).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/fhir+json")));
+        assert!(length.contains(&answer.body.len()), "{method}: {}", answer.body.len());
+    }
+}
+
+#[tokio::test]
+#[ignore = "asks a stack"]
+async fn the_study_has_its_address_in_fhir_too() {
+    let path = format!("/site/{}/fhir/ImagingStudy/{}", variable("SITE"), variable("STUDY"));
+    assert_eq!(get(&path).await.body, get(&study()).await.body);
+    let head = ask("HEAD", &path, &[("authorization", &bearer())]).await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[tokio::test]
+#[ignore = "asks a stack"]
 async fn fhir_json_is_sent_to_who_asks_for_it() {
     let fhir = [("authorization", bearer()), ("accept", "application/fhir+json".to_owned())];
     let fhir = fhir.each_ref().map(|(name, value)| (*name, value.as_str()));

@@ -13,6 +13,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Parameters that `make deploy` sets by itself.
+DERIVED = ("Architecture", "Revision")
 # e_machine of the ELF header: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 ARCHITECTURES = {62: "x86_64", 183: "arm64"}
 
@@ -65,13 +67,15 @@ def text(value, place):
 def effective_parameters(declared, stage, current):
     """Every parameter with the value that it has after a deployment.
 
-    The stage's file wins. A parameter that it does not name keeps the value that the stack has.
+    The stage's file wins. A parameter that it does not name keeps the value that the stack has, but for the one that
+    CANARY=off changes for a single deployment.
     """
+    current = {name: value for name, value in current.items() if name != "DeploymentPreferenceEnabled"}
     for name in stage.parameters:
         if name not in declared:
             near = difflib.get_close_matches(name, declared, 1)
             fail(f"{stage.path}: the template has no parameter {name}" + (f"; {near[0]}?" if near else ""))
-    for name in ("Architecture", "Revision"):
+    for name in DERIVED:
         if name in stage.parameters:
             fail(f"{stage.path}: leave {name} out; it is derived from the built function and the other parameters")
     values = {}

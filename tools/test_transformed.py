@@ -40,6 +40,15 @@ class Transformed(unittest.TestCase):
         classic = properties()
         self.assertEqual((classic.get("CapacityProviderConfig"), "VpcConfig" in classic), (None, True))
 
+    def test_versions_stay_to_roll_back_to(self):
+        # A new logical id (code, template) deletes the old resource, a new description (Revision) replaces it.
+        transformed = json.loads(run(PYTHON, ROOT / "tools/transform", ROOT / "template.yaml"))
+        versions = [
+            resource for resource in transformed["Resources"].values() if resource["Type"] == "AWS::Lambda::Version"
+        ]
+        policies = [(version.get("DeletionPolicy"), version.get("UpdateReplacePolicy")) for version in versions]
+        self.assertEqual(policies, [("Retain", "Retain")])
+
     def test_the_examples_have_no_findings(self):
         for example in ("private-api", "deployer"):
             with self.subTest(example):
