@@ -20,7 +20,7 @@ impl ClientCertificate {
     }
 
     /// The base64url of the SHA-256 of the certificate's DER (RFC 8705 §3.1). If the PEM is a chain, its first certificate
-    /// is the client's. `None` if there is no certificate in it.
+    /// is the client's. `None` if the PEM has no readable certificate.
     fn thumbprint(&self) -> Option<String> {
         let certificate = CertificateDer::from_pem_slice(self.0.as_bytes()).ok()?;
         Some(URL_SAFE_NO_PAD.encode(Sha256::digest(&certificate)))

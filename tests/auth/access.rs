@@ -118,6 +118,25 @@ async fn a_token_that_cannot_be_judged_is_unavailable_not_unauthorized() {
 }
 
 #[tokio::test]
+async fn retry_after_is_the_time_to_the_next_fetch() {
+    let issuer = FaultyServer::https().await;
+    issuer.set("/keys", Behavior::json(jwks([P256.jwk()])));
+    let clock = Clock::new();
+    let api = Api::new(verifier_at(settings(keys_at(&issuer), "ES256,ES384"), &clock)).await;
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
+
+    issuer.set("/keys", Behavior::status(500, ""));
+    let unknown_key = bearer(&P384.token(&claims_with(&json!({"exp": NOW + 3600}))));
+    for (passed, retry_after) in [(30, "30"), (12, "18"), (17, "1"), (1, "30")] {
+        clock.forward(passed);
+        let reply = api.get(unknown_key.clone()).await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(reply.headers[header::RETRY_AFTER], retry_after, "after {passed} s");
+    }
+    assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_rejected_key_set_is_logged_with_the_reason_and_without_its_content() {
     let secret = SECRET.jwk();
     for (delivered, reason) in [

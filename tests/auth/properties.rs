@@ -1,4 +1,4 @@
-//! What holds for every input. `PROPTEST_CASES` says how many are tried; `make fuzz` tries many.
+//! Properties of all inputs. `PROPTEST_CASES` says how many are tried; `make fuzz` tries many.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ fn patient(id: &str, base_urls: &[&str]) -> PatientFilter {
 }
 
 /// The outcome of a token. None has to wait for a key.
-fn auth_done(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, &'static str> {
+fn authenticated(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, &'static str> {
     code(verifier.authenticate(headers, None).now_or_never().expect("the keys are there"))
 }
 
@@ -67,7 +67,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An object with these members, each mostly as it should be (where that is null: missing), else missing or anything.
+/// An object with these members: mostly valid (missing, if null), else missing or anything.
 fn nearly(good: &Value) -> impl Strategy<Value = Value> + use<> {
     let good: Vec<_> = good.as_object().unwrap().clone().into_iter().collect();
     let members: Vec<_> = good
@@ -123,7 +123,7 @@ proptest! {
     fn no_mutation_of_a_token_is_accepted(which in 0..5_usize, mutations in vec(mutation(), 1..4)) {
         let good = [&*ED25519, &P256, &P384, &RSA, &SECRET][which].token(&claims());
         let verifier = verifier();
-        prop_assert_eq!(auth_done(&verifier, &bearer(&good)).err(), None);
+        prop_assert_eq!(authenticated(&verifier, &bearer(&good)).err(), None);
 
         let mut mutated = good.clone().into_bytes();
         for mutation in &mutations {
@@ -133,11 +133,11 @@ proptest! {
         let trimmed: Vec<u8> = mutated.iter().copied().skip_while(|&byte| byte == b' ').collect();
         prop_assume!(trimmed != good.as_bytes());
         let headers = authorization(&[b"Bearer ", &mutated[..]].concat());
-        prop_assert!(auth_done(&verifier, &headers).is_err());
+        prop_assert!(authenticated(&verifier, &headers).is_err());
     }
 
     #[test]
-    fn no_bit_of_a_token_may_be_another(which in 0..5_usize, at in any::<Index>(), bit in 0..8_u32) {
+    fn no_flipped_bit_of_a_token_is_accepted(which in 0..5_usize, at in any::<Index>(), bit in 0..8_u32) {
         let good = [&*ED25519, &P256, &P384, &RSA, &SECRET][which].token(&claims());
         let mut segments: Vec<Vec<u8>> = good.split('.').map(from_base64url).collect();
         let mut at = at.index(segments.iter().map(Vec::len).sum());
@@ -149,7 +149,7 @@ proptest! {
             at -= segment.len();
         }
         let token: Vec<String> = segments.iter().map(base64url).collect();
-        prop_assert!(auth_done(&verifier(), &bearer(&token.join("."))).is_err());
+        prop_assert!(authenticated(&verifier(), &bearer(&token.join("."))).is_err());
     }
 
     #[test]
@@ -159,20 +159,20 @@ proptest! {
             headers.append(header::AUTHORIZATION, value);
             headers
         });
-        prop_assert!(auth_done(&verifier(), &headers).is_err());
+        prop_assert!(authenticated(&verifier(), &headers).is_err());
     }
 
     #[test]
     fn any_three_segments_are_answered(segments in vec(vec(any::<u8>(), 0..100), 1..5)) {
         let segments: Vec<String> = segments.iter().map(base64url).collect();
-        prop_assert!(auth_done(&verifier(), &bearer(&segments.join("."))).is_err());
+        prop_assert!(authenticated(&verifier(), &bearer(&segments.join("."))).is_err());
     }
 
     #[test]
     fn any_bytes_that_are_signed_are_answered(header in vec(any::<u8>(), 0..60), payload in vec(any::<u8>(), 0..60)) {
         let header = String::from_utf8_lossy(&header).into_owned();
-        prop_assert!(auth_done(&verifier(), &bearer(&ED25519.sign(&header, &payload))).is_err());
-        prop_assert!(auth_done(&verifier(), &bearer(&ED25519.sign(&ED25519.header().to_string(), &payload))).is_err());
+        prop_assert!(authenticated(&verifier(), &bearer(&ED25519.sign(&header, &payload))).is_err());
+        prop_assert!(authenticated(&verifier(), &bearer(&ED25519.sign(&ED25519.header().to_string(), &payload))).is_err());
     }
 
     #[test]
@@ -182,7 +182,7 @@ proptest! {
         })),
     ) {
         let token = ED25519.sign(&header.to_string(), claims().to_string().as_bytes());
-        if auth_done(&verifier(), &bearer(&token)).is_ok() {
+        if authenticated(&verifier(), &bearer(&token)).is_ok() {
             prop_assert_eq!(&header["alg"], "EdDSA");
             prop_assert!(header.get("kid").is_none_or(|kid| kid == "ed"));
             prop_assert!(["crit", "b64", "cty"].iter().all(|name| header.get(name).is_none()));
@@ -198,7 +198,7 @@ proptest! {
         })),
     ) {
         let token = ED25519.token(&claims);
-        if let Ok(principal) = auth_done(&verifier(), &bearer(&token)) {
+        if let Ok(principal) = authenticated(&verifier(), &bearer(&token)) {
             prop_assert_eq!(&claims["iss"], ISSUER);
             let audience = claims.get("aud").unwrap_or(&claims["client_id"]);
             let ours = |value: &Value| value == AUDIENCE;
@@ -235,7 +235,7 @@ proptest! {
         if let Value::Object(members) = claims {
             all.as_object_mut().unwrap().extend(members);
         }
-        if let Ok(principal) = auth_done(&verifier_with(settings), &bearer(&ED25519.token(&all))) {
+        if let Ok(principal) = authenticated(&verifier_with(settings), &bearer(&ED25519.token(&all))) {
             let _ = principal.authorize(&SiteId::parse(&site).unwrap());
         }
     }
@@ -249,7 +249,7 @@ proptest! {
     ) {
         let scope = format!("{context}/{resource}.{permissions}{parameters}");
         let claims = claims_with(&json!({"scope": scope, "patient": "7"}));
-        let principal = auth_done(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
+        let principal = authenticated(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
         let patients = principal.authorize(&SiteId::parse("4").unwrap()).ok();
 
         let binds = ["patient", "user", "system"].contains(&context);
@@ -275,7 +275,7 @@ proptest! {
     ) {
         let grant = |members: Value| {
             let claims = claims_with(&merged(members, &json!({"patient": "7"})));
-            let principal = auth_done(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
+            let principal = authenticated(&verifier(), &bearer(&ED25519.token(&claims))).unwrap();
             principal.authorize(&SiteId::parse("4").unwrap())
         };
         let mut spread = json!({});
@@ -320,7 +320,7 @@ proptest! {
     ) {
         if let Ok(keys) = KeySource::jwks(&jwks([key]), &algorithms("EdDSA")) {
             let verifier = verifier_with(settings(keys, "EdDSA"));
-            prop_assert!(auth_done(&verifier, &bearer(&Signer::ed25519("ed").token(&claims()))).is_err());
+            prop_assert!(authenticated(&verifier, &bearer(&Signer::ed25519("ed").token(&claims()))).is_err());
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keys out of Secrets Manager, through its SDK, from a server on this machine that speaks its protocol.
+//! Keys from Secrets Manager, through its SDK, from a server that speaks its protocol.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +25,7 @@ impl Secrets {
         let settings = settings(KeySource::secret(ARN).unwrap(), algorithms);
         let verifier = Verifier::new(settings, None, &aws_at(&server, &clock)).unwrap();
         let secrets = Self { server, clock, verifier };
-        secrets.hold(&secret);
+        secrets.set(&secret);
         secrets
     }
 
@@ -33,7 +33,7 @@ impl Secrets {
         Self::new(json!({"SecretString": secret}), algorithms).await
     }
 
-    fn hold(&self, secret: &Value) {
+    fn set(&self, secret: &Value) {
         let answer = merged(json!({"ARN": ARN, "Name": "imaging/key", "VersionId": "1"}), secret);
         self.server.set("/", Behavior::json(answer.to_string()));
     }
@@ -48,7 +48,7 @@ fn secret(bytes: &[u8]) -> Signer {
 }
 
 #[tokio::test]
-async fn a_secret_is_asked_for_by_its_arn_in_its_own_region() {
+async fn a_secret_is_requested_by_its_arn_in_its_own_region() {
     let secrets = Secrets::text(BARE, "HS256").await;
     assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
     let headers = secrets.server.last_headers();
@@ -106,7 +106,7 @@ async fn a_rotated_secret_is_picked_up_after_the_cool_down() {
     let secrets = Secrets::text(BARE, "HS256").await;
     let rotated = "another thirty-two bytes of a key";
     assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
-    secrets.hold(&json!({"SecretString": rotated}));
+    secrets.set(&json!({"SecretString": rotated}));
     assert_eq!(secrets.outcome(&secret(rotated.as_bytes())).await, Err("signature_invalid"));
     secrets.clock.forward(30);
     assert_eq!(secrets.outcome(&secret(rotated.as_bytes())).await, Ok(()));
@@ -114,7 +114,7 @@ async fn a_rotated_secret_is_picked_up_after_the_cool_down() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_again_serves_on() {
+async fn a_cached_secret_stays_valid_while_it_cannot_be_read_again() {
     let secrets = Secrets::text(BARE, "HS256").await;
     assert_eq!(secrets.outcome(&secret(BARE.as_bytes())).await, Ok(()));
     let denied = json!({"__type": "AccessDeniedException", "Message": "no"}).to_string();
@@ -128,11 +128,11 @@ async fn a_secret_that_cannot_be_read_again_serves_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_secret_for_tokens_is_unavailable() {
+async fn an_unusable_secret_means_keys_unavailable() {
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     let pairs = json!({"key": BARE, "user": "imaging"}).to_string();
     let cut_short = &jwks([SECRET.jwk()])[..60];
-    for held in [
+    for secret_value in [
         json!({"SecretString": ""}),
         json!({"SecretString": "\n"}),
         json!({"SecretString": &BARE[1..]}),
@@ -146,22 +146,26 @@ async fn what_is_no_secret_for_tokens_is_unavailable() {
         json!({"SecretBinary": ""}),
         json!({}),
     ] {
-        let secrets = Secrets::new(held.clone(), "HS256").await;
-        assert!(secrets.verifier.load_keys().await.is_err(), "{held}");
-        for forged in [held["SecretString"].as_str().unwrap_or_default(), pem, pem.trim_end()] {
-            assert_eq!(secrets.outcome(&secret(forged.as_bytes())).await, Err("keys_unavailable"), "{held}");
+        let secrets = Secrets::new(secret_value.clone(), "HS256").await;
+        assert!(secrets.verifier.load_keys().await.is_err(), "{secret_value}");
+        for forged in [secret_value["SecretString"].as_str().unwrap_or_default(), pem, pem.trim_end()] {
+            assert_eq!(
+                secrets.outcome(&secret(forged.as_bytes())).await,
+                Err("keys_unavailable"),
+                "{secret_value}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_bare_secret_without_an_hmac_algorithm_is_no_key() {
+async fn a_bare_secret_needs_an_hmac_algorithm() {
     let secrets = Secrets::text(BARE, "RS256").await;
     assert!(secrets.verifier.load_keys().await.is_err());
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_not_quoted() {
+async fn an_unreadable_response_is_not_quoted() {
     let broken = |tail| format!(r#"{{"ARN":"{ARN}","SecretString":"{CONFIDENTIAL}",{tail}"#);
     for answer in [
         Behavior::json(broken(r#""CreatedDate":"never"}"#)),

@@ -1,4 +1,4 @@
-//! Where key sets come from, over real sockets, and how long one is good for.
+//! Where key sets come from, over real connections, and how long a key set is valid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const FRESH: u64 = 10 * 60;
 const STALE: u64 = 60 * 60;
 const COOL_DOWN: u64 = 30;
 
-/// An issuer that publishes its keys at `/keys`, and a verifier that takes them from there.
+/// An issuer that publishes its keys at `/keys`, and a verifier that fetches them.
 struct Published {
     server: FaultyServer,
     clock: Clock,
@@ -44,7 +44,7 @@ impl Published {
         self.answer(Behavior::json(jwks(keys)));
     }
 
-    /// What becomes of a token by `signer` that holds now.
+    /// The outcome of a token by `signer` that is valid now.
     async fn outcome(&self, signer: &Signer) -> Result<(), &'static str> {
         outcome(&self.verifier, &self.token(signer)).await.map(|_| ())
     }
@@ -62,7 +62,7 @@ fn clocked(source: KeySource) -> (Clock, Arc<Verifier>) {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_and_then_serve_without_any_request() {
+async fn keys_are_fetched_once_and_then_used_without_requests() {
     let issuer = Published::new([P256.jwk()]).await;
     for _ in 0..10 {
         assert_eq!(issuer.outcome(&P256).await, Ok(()));
@@ -74,7 +74,7 @@ async fn keys_are_fetched_once_and_then_serve_without_any_request() {
 }
 
 #[tokio::test]
-async fn keys_loaded_beforehand_spare_the_first_request_the_wait() {
+async fn preloaded_keys_spare_the_first_request_the_wait() {
     let issuer = Published::new([P256.jwk()]).await;
     issuer.verifier.load_keys().await.unwrap();
     assert_eq!(issuer.server.requests(), 1);
@@ -106,7 +106,7 @@ async fn a_thousand_made_up_kids_cause_one_fetch() {
 }
 
 #[tokio::test]
-async fn known_kids_are_served_amid_a_flood_of_made_up_ones() {
+async fn known_kids_are_accepted_during_a_flood_of_made_up_ones() {
     let issuer = Published::new([P256.jwk()]).await;
     issuer.verifier.load_keys().await.unwrap();
     issuer.clock.forward(COOL_DOWN);
@@ -120,7 +120,7 @@ async fn known_kids_are_served_amid_a_flood_of_made_up_ones() {
     while issuer.server.requests() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "the fetch was waited for");
+    assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "waited for the fetch");
     for error in flood.join_all().await {
         assert_eq!(error, Some("keys_unavailable"));
     }
@@ -157,7 +157,7 @@ async fn a_rotated_key_without_kid_is_picked_up_after_the_cool_down() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_counts_no_longer_than_its_set_is_fresh() {
+async fn a_withdrawn_key_is_accepted_only_while_its_set_is_fresh() {
     let issuer = Published::new([P256.jwk(), P384.jwk()]).await;
     assert_eq!(issuer.outcome(&P256).await, Ok(()));
     issuer.publish([P384.jwk()]);
@@ -189,7 +189,7 @@ async fn nothing_but_an_unknown_key_causes_a_fetch() {
 }
 
 #[tokio::test]
-async fn a_token_that_can_never_be_accepted_is_refused_without_any_keys() {
+async fn a_malformed_token_is_rejected_without_keys() {
     let issuer = Published::answering(Behavior::status(500, "")).await;
     assert_eq!(outcome(&issuer.verifier, "a.b.c").await.err(), Some("token_malformed"));
     assert_eq!(issuer.server.requests(), 0);
@@ -237,7 +237,7 @@ async fn fifty(issuer: &Published, signer: &Signer) -> Vec<Result<(), &'static s
 }
 
 #[tokio::test]
-async fn while_an_expired_set_is_fetched_again_others_go_on_with_it() {
+async fn an_expired_set_is_used_while_it_is_fetched_again() {
     let issuer = Published::new([P256.jwk()]).await;
     issuer.verifier.load_keys().await.unwrap();
     issuer.clock.forward(FRESH);
@@ -247,7 +247,7 @@ async fn while_an_expired_set_is_fetched_again_others_go_on_with_it() {
     while issuer.server.requests() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "the fetch was waited for");
+    assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "waited for the fetch");
     assert_eq!(first.await.unwrap(), None);
 }
 
@@ -295,7 +295,7 @@ async fn without_any_keys_a_request_is_unavailable_and_a_second_later_tries_agai
 }
 
 #[tokio::test]
-async fn an_unknown_key_during_an_outage_is_no_verdict_on_the_token() {
+async fn an_unknown_key_during_an_outage_is_unavailable_not_unauthorized() {
     let issuer = Published::new([P256.jwk()]).await;
     issuer.verifier.load_keys().await.unwrap();
     issuer.answer(Behavior::status(500, ""));
@@ -346,7 +346,7 @@ async fn a_refused_connection_is_unavailable() {
 }
 
 #[tokio::test]
-async fn odd_keys_of_a_set_leave_the_others_be() {
+async fn unusable_keys_do_not_affect_the_others() {
     let issuer = Published::new([
         json!(null),
         json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}),

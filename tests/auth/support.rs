@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const AUDIENCE: &str = "imaging-study";
 
-/// A claim that no log and no answer may repeat.
+/// A claim that no log and no response may repeat.
 pub(crate) const CONFIDENTIAL: &str = "someone@confidential.example";
 
 pub(crate) const EVERY_ALGORITHM: &str =
@@ -75,7 +75,7 @@ impl Signer {
     pub(crate) fn rsa(algorithm: &str, kid: &str, size: KeySize) -> Self {
         let pair = RsaKeyPair::generate(size).unwrap();
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        // The key itself (PKCS #1) stands behind 26 bytes that say that it is an RSA key.
+        // The key itself (PKCS #1) follows 26 bytes that identify it as an RSA key.
         let key = EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..]);
         Self { rsa: Some(Arc::new(pair)), ..Self::new(algorithm.parse().unwrap(), kid, key) }
     }

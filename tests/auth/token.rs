@@ -1,4 +1,4 @@
-//! The rules of a token, at the handler: each attack changes one thing about a token that is accepted.
+//! The rules for tokens, at the handler: each attack changes one thing about a token that is accepted.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::api::{Api, Log};
 use crate::support::*;
 
-/// Requests that must be refused, each a test of its own: its name, the request's headers, and the reason.
-macro_rules! refused {
+/// Requests that must be rejected, each a test of its own: its name, its headers and the reason.
+macro_rules! rejected {
     ($($name:ident: $headers:expr => $reason:literal,)*) => {$(
         #[tokio::test]
         async fn $name() {
@@ -27,7 +27,7 @@ fn with_claims(changes: &Value) -> HeaderMap {
     bearer(&P256.token(&claims_with(changes)))
 }
 
-/// With one claim as this JSON text, which may be what no serialiser writes.
+/// With one more claim as JSON text, which need not be text that a serializer writes.
 fn with_claim_text(member: &str) -> HeaderMap {
     with_payload(claims().to_string().replacen('{', &format!("{{{member},"), 1).as_bytes())
 }
@@ -44,7 +44,7 @@ fn with_header_text(header: &str) -> HeaderMap {
     bearer(&P256.sign(header, claims().to_string().as_bytes()))
 }
 
-/// Three segments out of a good token, changed.
+/// A good token with its three segments changed.
 fn with_segments(change: impl Fn(&str, &str, &str) -> String) -> HeaderMap {
     let token = P256.token(&claims());
     let segments: Vec<&str> = token.split('.').collect();
@@ -88,7 +88,7 @@ fn repeated(first: &str, second: &str) -> HeaderMap {
     headers
 }
 
-/// A token of the attacker's own key under a trusted name, with these members of the header besides.
+/// A token of the attacker's own key under a trusted name, with additional header members.
 fn by_impostor(changes: &Value) -> HeaderMap {
     let header = merged(P256.header(), changes);
     bearer(&IMPOSTOR.sign(&header.to_string(), claims().to_string().as_bytes()))
@@ -99,7 +99,7 @@ fn signed_by(signer: &Signer, header: &str) -> HeaderMap {
     bearer(&signer.sign(header, claims().to_string().as_bytes()))
 }
 
-/// The claims that are necessary, and these members besides.
+/// The required claims and these members.
 fn with_bare_claims(members: &str) -> HeaderMap {
     with_payload(format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}",{members}}}"#).as_bytes())
 }
@@ -115,7 +115,7 @@ fn good() -> String {
 /// A signer of the attacker's own under a name that is trusted.
 static IMPOSTOR: LazyLock<Signer> = LazyLock::new(|| Signer::p256(&P256.kid));
 
-refused! {
+rejected! {
     // What jsonwebtoken by itself accepts.
     aud_missing: with_claims(&json!({"aud": null})) => "audience_wrong",
     aud_number: with_claims(&json!({"aud": 123})) => "audience_wrong",
@@ -183,7 +183,7 @@ refused! {
         with_header_text(&format!(r#"{{"alg":"ES256","kid":"p256","x":{}"#, "[".repeat(3000)))
         => "header_malformed",
 
-    // Keys that a token brings along, or names by what is no name.
+    // Keys that a token contains, and invalid names of keys.
     jwk_of_the_attacker: by_impostor(&json!({"jwk": IMPOSTOR.jwk()})) => "signature_invalid",
     jwk_without_kid: by_impostor(&json!({"kid": null, "jwk": IMPOSTOR.jwk()})) => "signature_invalid",
     jku_of_the_attacker:
@@ -255,10 +255,10 @@ refused! {
     five_segments_of_encryption:
         bearer("eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..AAAA.AAAA.AAAA")
         => "token_malformed",
-    json_serialisation:
+    json_serialization:
         with_segments(|h, p, s| json!({"protected": h, "payload": p, "signature": s}).to_string())
         => "token_malformed",
-    json_serialisation_general:
+    json_serialization_general:
         with_segments(|h, p, s| json!({"payload": p, "signatures": [{"protected": h, "signature": s}]}).to_string())
         => "token_malformed",
     padding: with_segments(|h, p, s| format!("{h}.{p}.{s}==")) => "token_malformed",
@@ -341,10 +341,10 @@ refused! {
     aud_with_spaces_for_a_list: with_claims(&json!({"aud": "imaging-study other"})) => "audience_wrong",
     aud_in_other_case: with_claims(&json!({"aud": "Imaging-Study"})) => "audience_wrong",
     aud_star: with_claims(&json!({"aud": "*"})) => "audience_wrong",
-    aud_of_another_beside_our_client_id:
+    aud_of_another_with_our_client_id:
         with_claims(&json!({"aud": "other", "client_id": AUDIENCE}))
         => "audience_wrong",
-    aud_empty_beside_our_client_id:
+    aud_empty_with_our_client_id:
         with_claims(&json!({"aud": [], "client_id": AUDIENCE}))
         => "audience_wrong",
     client_id_of_another: with_claims(&json!({"aud": null, "client_id": "other"})) => "audience_wrong",
@@ -372,7 +372,7 @@ refused! {
     scp_with_a_number: with_claims(&json!({"scp": ["user/*.rs", 1]})) => "scope_malformed",
 }
 
-/// What must go on working while the above is refused.
+/// Requests that must be accepted.
 macro_rules! accepted {
     ($($name:ident: $headers:expr,)*) => {$(
         #[tokio::test]
@@ -413,15 +413,14 @@ accepted! {
     white_space_within_the_json: with_payload(format!("\n{} \t", claims()).as_bytes()),
 }
 
-/// Keys that must not be used though their signatures hold, each beside a good one: who signs, and
-/// what is said of the key.
+/// Keys that must not be used although their signatures are valid: the signer, and changes to its JWK.
 macro_rules! unusable_key {
     ($($name:ident: $signer:expr, $changes:tt,)*) => {$(
         #[tokio::test]
         async fn $name() {
             let signer = $signer;
-            let odd = merged(signer.jwk(), &json!($changes));
-            let verifier = verifier_of(&jwks([odd, ED25519.jwk()]), "ES256,ES384,RS256,EdDSA,HS256");
+            let unusable = merged(signer.jwk(), &json!($changes));
+            let verifier = verifier_of(&jwks([unusable, ED25519.jwk()]), "ES256,ES384,RS256,EdDSA,HS256");
             let headers = bearer(&signer.token(&claims()));
             let reply = Api::new(verifier).await.get(headers.clone()).await;
             reply.assert_unauthorized("key_unknown", &headers);
@@ -447,14 +446,14 @@ unusable_key! {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_is_not_looked_at() {
+async fn a_token_in_the_query_is_ignored() {
     let path = format!("/site/4/fhir/imaging-study/a?access_token={}", good());
     let reply = Api::new(verifier()).await.get_path(&path, HeaderMap::new()).await;
     reply.assert_unauthorized("token_missing", &bearer(&good()));
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_not_checked_still_has_to_be_text() {
+async fn an_unchecked_issuer_must_still_be_a_string() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
     let verifier = verifier_with(Settings { issuer: None, ..settings(keys, "ES256") });
@@ -470,7 +469,7 @@ async fn an_issuer_that_is_not_checked_still_has_to_be_text() {
 }
 
 #[tokio::test]
-async fn an_audience_that_is_not_checked_still_has_to_be_text() {
+async fn an_unchecked_audience_must_still_be_strings() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
     let verifier = verifier_with(Settings { audiences: None, ..settings(keys, "ES256") });
@@ -487,7 +486,7 @@ async fn an_audience_that_is_not_checked_still_has_to_be_text() {
 }
 
 #[tokio::test]
-async fn any_of_several_audiences_will_do() {
+async fn any_of_several_audiences_is_accepted() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
     let audiences = Some(vec!["first".to_owned(), "second".to_owned()]);
@@ -499,7 +498,7 @@ async fn any_of_several_audiences_will_do() {
 }
 
 #[tokio::test]
-async fn without_leeway_a_token_ends_with_the_second_that_exp_names() {
+async fn without_leeway_a_token_expires_at_exp() {
     let keys = KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap();
     let verifier = verifier_with(Settings { leeway: Duration::ZERO, ..settings(keys, "ES256") });
     for (exp, expected) in [(NOW, Some("token_expired")), (NOW + 1, None)] {
@@ -509,7 +508,7 @@ async fn without_leeway_a_token_ends_with_the_second_that_exp_names() {
 }
 
 #[tokio::test]
-async fn a_check_that_is_switched_off_is_named_at_the_start() {
+async fn a_disabled_check_is_logged_at_start() {
     let log = Log::default();
     let _capturing = tracing::subscriber::set_default(log.subscriber());
     let settings = || settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");

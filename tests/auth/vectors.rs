@@ -1,7 +1,7 @@
-//! Signatures made by others: Project Wycheproof's vectors, and the examples of the RFCs.
+//! Signatures made elsewhere: Project Wycheproof's vectors, and the examples of the RFCs.
 //!
-//! They go the way of every token. Hardly any of their payloads are claims that could be accepted here, but claims are
-//! read only once the signature holds: a refusal because of them says that it does.
+//! They are verified like every token. Hardly any of their payloads are claims that could be accepted here, but claims are
+//! read only after the signature is verified: a rejection because of the claims means that the signature is valid.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Whether the signature of `token` holds for a key of `set`.
-async fn holds(set: &Value, token: &str) -> bool {
+/// Whether a key of `set` verifies the signature of `token`.
+async fn verifies(set: &Value, token: &str) -> bool {
     match KeySource::jwks(&set.to_string(), &algorithms(EVERY_ALGORITHM)) {
         Ok(keys) => {
-            signature_held(outcome(&verifier_with(settings(keys, EVERY_ALGORITHM)), token).await.err())
+            signature_is_valid(outcome(&verifier_with(settings(keys, EVERY_ALGORITHM)), token).await.err())
         }
         Err(_) => false,
     }
 }
 
-fn signature_held(refusal: Option<&str>) -> bool {
+fn signature_is_valid(error: Option<&str>) -> bool {
     let about_claims = ["claims_malformed", "issuer_wrong", "audience_wrong"];
-    refusal.is_none_or(|word| about_claims.contains(&word))
+    error.is_none_or(|code| about_claims.contains(&code))
 }
 
 /// Runs a file of vectors. Returns how many there are, and the ids of those that end otherwise than the file says.
@@ -37,9 +37,9 @@ async fn deviations(file: &str) -> (usize, Vec<u64>) {
         let set = if key.get("keys").is_some() { key.clone() } else { json!({"keys": [key]}) };
         for test in group["tests"].as_array().unwrap() {
             count += 1;
-            // Some are in the JSON serialisation, which is an object.
+            // Some are in the JSON serialization, which is an object.
             let token = test["jws"].as_str().map_or_else(|| test["jws"].to_string(), str::to_owned);
-            if holds(&set, &token).await != (test["result"] == "valid") {
+            if verifies(&set, &token).await != (test["result"] == "valid") {
                 deviations.push(test["tcId"].as_u64().unwrap());
             }
         }
@@ -122,8 +122,8 @@ async fn rfc_7515_a_3_es256() {
 #[tokio::test]
 async fn rfc_7515_a_5_unsecured() {
     let verifier = verifier();
-    let refusal = outcome(&verifier, &format!("eyJhbGciOiJub25lIn0.{JOE}.")).await.err();
-    assert_eq!(refusal, Some("algorithm_refused"));
+    let error = outcome(&verifier, &format!("eyJhbGciOiJub25lIn0.{JOE}.")).await.err();
+    assert_eq!(error, Some("algorithm_refused"));
 }
 
 /// RFC 7520 §4: the payload of its examples.
@@ -195,12 +195,12 @@ async fn rfc_7797_4_2_unencoded_payload() {
     assert_eq!(outcome(&verifier, &token).await.err(), Some("header_unsupported"));
 }
 
-/// An example holds, and no longer does when the last byte of its payload is another.
+/// An example is valid, and no longer is when the last byte of its payload changes.
 async fn known_answer(algorithm: &str, key: &Value, header: &str, payload: &str, signature: &str) {
     let keys = KeySource::jwks(&jwks([key.clone()]), &algorithms(algorithm)).unwrap();
     let verifier = verifier_with(settings(keys, algorithm));
     let good = outcome(&verifier, &format!("{header}.{payload}.{signature}")).await.err();
-    assert!(signature_held(good), "{good:?}");
+    assert!(signature_is_valid(good), "{good:?}");
 
     let mut other = from_base64url(payload);
     *other.last_mut().unwrap() ^= 1;
