@@ -283,16 +283,18 @@ fn max_concurrency(env: Environment<'_>) -> Result<NonZeroU16, Error> {
 }
 
 fn dynamodb_endpoint(env: Environment<'_>) -> Result<Option<String>, Error> {
-    let endpoint = text(env, DYNAMODB_ENDPOINT)?;
-    let is_url = |endpoint: &String| {
-        endpoint.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
-    };
-    match endpoint {
-        Some(endpoint) if !is_url(&endpoint) => {
+    match text(env, DYNAMODB_ENDPOINT)? {
+        Some(endpoint) if !is_http_url(&endpoint) => {
             Err(Error::must_be(DYNAMODB_ENDPOINT, "an http or https URL"))
         }
         endpoint => Ok(endpoint),
     }
+}
+
+/// Whether a text is an `http` or `https` URL, as an endpoint must be.
+#[must_use]
+pub fn is_http_url(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
 }
 
 #[cfg(test)]

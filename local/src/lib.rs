@@ -8,6 +8,7 @@
     reason = "a fault here is a fault of the repository, and stops a test or a trial"
 )]
 
+pub mod dynamodb_proxy;
 #[cfg(feature = "faults")]
 pub mod faulty;
 #[cfg(feature = "tls")]

@@ -37,6 +37,9 @@ pub enum EncodeError {
     /// Its `id` is missing, or differs from the id that it is to be stored under.
     #[error("the document's id is not the id that it is stored under")]
     Id,
+    /// `meta.lastUpdated` and `subject.reference`, which its own item repeats, do not fit one item.
+    #[error("meta.lastUpdated and subject.reference have too many bytes for one item ({MAX_ITEM_BYTES})")]
+    HeadTooLarge,
     /// It exceeds [`MAX_GZIP_BYTES`] when compressed.
     #[error("the document has {0} bytes compressed; a response carries {MAX_GZIP_BYTES}")]
     TooLarge(usize),
@@ -61,7 +64,7 @@ pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeE
         head.insert(attribute::SUBJECT.to_owned(), AttributeValue::S(subject.into_owned()));
     }
 
-    let room = |limit: usize| limit.saturating_sub(size(&head) + attribute::DOCUMENT.len());
+    let room = |limit: usize| limit.saturating_sub(item_size(&head) + attribute::DOCUMENT.len());
     if json.len() <= room(READ_UNIT_BYTES) {
         head.insert(attribute::DOCUMENT.to_owned(), AttributeValue::S(json.to_owned()));
         return Ok(Encoded { head, parts: Vec::new() });
@@ -86,6 +89,9 @@ pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeE
         keys.push(AttributeValue::S(part_key));
     }
     head.insert(attribute::PARTS.to_owned(), AttributeValue::L(keys));
+    if item_size(&head) > MAX_ITEM_BYTES {
+        return Err(EncodeError::HeadTooLarge);
+    }
     Ok(Encoded { head, parts })
 }
 
@@ -111,13 +117,20 @@ fn keyed(site: &SiteId, key: &str) -> Item {
     ])
 }
 
-/// The size that DynamoDB counts for an item of strings and binaries: names and values, in bytes.
-fn size(item: &Item) -> usize {
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::B(bytes) => bytes.as_ref().len(),
-        _ => 0,
-    };
+/// The size that DynamoDB counts for an item of strings, binaries and lists of strings, in bytes: names and values, and
+/// for a list three bytes and one for each element.
+#[must_use]
+pub fn item_size(item: &Item) -> usize {
+    fn value(attribute: &AttributeValue) -> usize {
+        match attribute {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::L(elements) => {
+                3 + elements.iter().map(|element| 1 + value(element)).sum::<usize>()
+            }
+            _ => 0,
+        }
+    }
     item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }
 
@@ -172,9 +185,9 @@ mod tests {
 
     #[test]
     fn text_is_written_up_to_one_read_unit_and_gzip_beyond() {
-        let frame = size(&of(&study("")).unwrap().head);
+        let frame = item_size(&of(&study("")).unwrap().head);
         let fits = of(&study(&"x".repeat(READ_UNIT_BYTES - frame))).unwrap().head;
-        assert_eq!((size(&fits), fits["document"].is_s()), (READ_UNIT_BYTES, true));
+        assert_eq!((item_size(&fits), fits["document"].is_s()), (READ_UNIT_BYTES, true));
         let exceeds = of(&study(&"x".repeat(READ_UNIT_BYTES - frame + 1))).unwrap().head;
         assert!(exceeds["document"].is_b());
     }
@@ -184,7 +197,7 @@ mod tests {
         for bytes in [700_000, 710_000, 720_000, 730_000, 2_000_000] {
             let Encoded { head, parts } = of(&study(&noise(bytes))).unwrap();
             for item in parts.iter().chain([&head]) {
-                assert!(size(item) <= MAX_ITEM_BYTES, "{bytes}: {}", size(item));
+                assert!(item_size(item) <= MAX_ITEM_BYTES, "{bytes}: {}", item_size(item));
             }
         }
     }
@@ -215,6 +228,12 @@ mod tests {
         assert!(matches!(of(&study(&noise(9_000_000))), Err(EncodeError::TooLarge(_))));
         let huge = study(&"x".repeat(MAX_JSON_BYTES));
         assert!(matches!(of(&huge), Err(EncodeError::Document(DocumentError::TooLarge))));
+    }
+
+    #[test]
+    fn a_document_whose_head_does_not_fit_an_item_is_refused() {
+        let json = study("").replace("Patient/7", &format!("Patient/{}", "7".repeat(500_000)));
+        assert!(matches!(of(&json), Err(EncodeError::HeadTooLarge)));
     }
 
     #[test]

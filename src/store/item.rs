@@ -157,6 +157,9 @@ pub enum DocumentError {
     /// The document is a resource of another type.
     #[error("the document is not an ImagingStudy")]
     ResourceType,
+    /// The item has neither a document nor the elements of one.
+    #[error("the item has no document")]
+    Missing,
     /// The item names no part, or more than [`MAX_PARTS`].
     #[error("the item names {0} parts: must be 1 to {MAX_PARTS}")]
     PartCount(usize),
@@ -182,6 +185,7 @@ pub fn read(mut item: Item) -> Result<StoredItem, DocumentError> {
         (Some(_), _) => return Err(DocumentError::AttributeType(attribute::DOCUMENT)),
         (None, Some(AttributeValue::L(keys))) => return split(keys, &item),
         (None, Some(_)) => return Err(DocumentError::AttributeType(attribute::PARTS)),
+        (None, None) if !item.contains_key("resourceType") => return Err(DocumentError::Missing),
         (None, None) => {
             item.remove(attribute::SITE);
             (StorageFormat::Flat, Json::Text(to_json(&item)?))

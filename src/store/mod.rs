@@ -19,7 +19,7 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use thiserror::Error;
 
 pub(crate) use encode::compress;
-pub use encode::{EncodeError, Encoded, encode, part_keys};
+pub use encode::{EncodeError, Encoded, encode, item_size, part_keys};
 pub use item::{
     DocumentError, Item, Json, MAX_GZIP_BYTES, MAX_JSON_BYTES, MAX_PARTS, Properties, StorageFormat,
     StoredItem, StoredStudy, inflate, join, read,
