@@ -3,9 +3,9 @@
 
     tools/r4-elements.py ELEMENTS.tsv | rustfmt --edition 2024 --config-path . > studies/src/r4/elements.rs
 
-ELEMENTS.tsv has one line per element of ImagingStudy and of every datatype that it reaches, by tab: path, min, max,
-type (with the targets of a reference in brackets), binding. The codes of the bindings that R4 requires stand below,
-as do the rules of the form "a member asks for another one" (`needs`).
+ELEMENTS.tsv has one line per element of ImagingStudy and of every datatype that it reaches, separated by tabs: path, min, max,
+type (with the targets of a reference in brackets), binding. The codes of required bindings are listed below, and
+the rules of the form "a member requires another one" (`needs`).
 """
 
 import sys
@@ -68,7 +68,7 @@ SubstanceSourceMaterial SubstanceSpecification SupplyDelivery SupplyRequest Task
 TestScript ValueSet VerificationResult VisionPrescription
 """.split()
 
-# all-types: every resource, every datatype, and what is abstract.
+# all-types: every resource, every datatype, and the abstract types.
 DATATYPES = """
 Address Age Annotation Attachment BackboneElement CodeableConcept Coding ContactDetail ContactPoint Contributor Count
 DataRequirement Distance Dosage Duration Element ElementDefinition Expression Extension HumanName Identifier
@@ -79,10 +79,10 @@ instant integer markdown oid positiveInt string time unsignedInt uri url uuid xh
 """.split()
 CODES["all-types"] = " ".join(RESOURCES + DATATYPES)
 
-# Members that a server added to the published definition, and that R4 does not know.
+# Members that a server added to the published definition; R4 does not define them.
 NOT_R4 = {f"Meta.{name}" for name in ("project", "author", "onBehalfOf", "account", "accounts", "compartment")}
 
-# The simple rules of R4's datatypes: who has the first member needs the second.
+# Rules of R4's datatypes: a type that has the first member needs the second.
 SYSTEM = ("code", "system", "qty-3")
 NEEDS = {
     "Attachment": [("data", "contentType", "att-1")],
@@ -164,7 +164,7 @@ def types(lines):
         if owner in ("Element", "BackboneElement"):
             continue
         found.setdefault(owner, []).extend(members(path, low, high, split_types(kinds), binding))
-    # What stands in `_name` beside a primitive: an id and extensions.
+    # The member `_name` of a primitive: an id and extensions.
     found["Element"] = [
         ('element("id", Optional, Attribute(Primitive::ElementId))', "id"),
         ('element("extension", Any, Complex(&EXTENSION))', "extension"),

@@ -1,9 +1,9 @@
-//! The check against FHIR R4, on the cases of `data/r4.tsv` and on documents out of the wild.
+//! The check against FHIR R4, on the cases of `data/r4.tsv` and on collected documents.
 
 use std::fs;
 
 use proptest::prelude::*;
-use studies::r4::{MOST_PROBLEMS, Study, ValidationError};
+use studies::r4::{MAX_PROBLEMS, Study, ValidationError};
 
 const CASES: &str = include_str!("data/r4.tsv");
 
@@ -26,33 +26,33 @@ fn with(members: &str) -> String {
     format!(r#"{{{required},"subject":{{"reference":"Patient/1"}}{members}}}"#)
 }
 
-fn refused(json: &str) -> ValidationError {
+fn rejected(json: &str) -> ValidationError {
     match Study::parse(json.as_bytes()) {
-        Ok(_) => panic!("taken: {json}"),
-        Err(refused) => refused,
+        Ok(_) => panic!("accepted: {json}"),
+        Err(rejected) => rejected,
     }
 }
 
 #[test]
-fn every_valid_case_is_taken_and_every_other_refused_at_its_element() {
+fn valid_cases_are_accepted_and_others_rejected_at_their_element() {
     let wrong: Vec<_> = cases()
         .filter_map(|(path, what, document)| {
             let found = Study::parse(document.as_bytes());
             let right = match &found {
                 Ok(_) => path == "-",
-                Err(refused) => refused.problems.iter().any(|problem| problem.path == path),
+                Err(rejected) => rejected.problems.iter().any(|problem| problem.path == path),
             };
-            (!right).then(|| format!("{what}: {:?}", found.map(|_| "taken").map_err(|r| r.problems)))
+            (!right).then(|| format!("{what}: {:?}", found.map(|_| "accepted").map_err(|r| r.problems)))
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn a_case_is_refused_for_one_reason_alone() {
+fn each_case_is_rejected_for_one_reason() {
     let several: Vec<_> = cases()
         .filter(|(path, ..)| *path != "-")
-        .map(|(_, what, document)| (what, refused(&document).problems))
+        .map(|(_, what, document)| (what, rejected(&document).problems))
         .filter(|(_, problems)| problems.len() > 1)
         .collect();
     assert!(several.is_empty(), "{several:#?}");
@@ -66,8 +66,8 @@ fn collected_documents_are_accepted_in_their_own_bytes() {
         match Study::parse(&bytes) {
             Ok(study) => assert_eq!(study.json().as_bytes(), bytes.trim_ascii(), "{}", file.display()),
             // One of them has no id, and nothing else wrong with it.
-            Err(refused) => {
-                let paths: Vec<_> = refused.problems.iter().map(|problem| &*problem.path).collect();
+            Err(rejected) => {
+                let paths: Vec<_> = rejected.problems.iter().map(|problem| &*problem.path).collect();
                 assert_eq!(paths, ["ImagingStudy.id"], "{}", file.display());
             }
         }
@@ -78,61 +78,63 @@ fn collected_documents_are_accepted_in_their_own_bytes() {
 #[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents with a subfolder not-r4"]
 fn collected_documents_of_other_fhir_versions_are_rejected_where_they_differ() {
     for file in local::json_files(&local::data_folder("STUDIES_DIR").join("not-r4")) {
-        let refused = refused(&fs::read_to_string(&file).unwrap());
+        let rejected = rejected(&fs::read_to_string(&file).unwrap());
         let expected = match file.file_stem().unwrap().to_str().unwrap() {
             "dicom2fhir-00-mr-raw" => ("ImagingStudy.extension", "must not be an empty array"),
-            "dstu2-hl7-example" => ("ImagingStudy.patient", "is no element of an R4 ImagingStudy"),
-            "hl7-r5-example" => ("ImagingStudy.series[0].modality.coding", "is no element of an R4 Coding"),
+            "dstu2-hl7-example" => ("ImagingStudy.patient", "is not an element of an R4 ImagingStudy"),
+            "hl7-r5-example" => {
+                ("ImagingStudy.series[0].modality.coding", "is not an element of an R4 Coding")
+            }
             "no-subject" => ("ImagingStudy.subject", "is required"),
             other => panic!("what is wrong with {other}?"),
         };
-        let found = refused.problems.iter().any(|p| (&*p.path, &*p.reason) == expected);
-        assert!(found, "{}: {:?}", file.display(), refused.problems);
+        let found = rejected.problems.iter().any(|p| (&*p.path, &*p.reason) == expected);
+        assert!(found, "{}: {:?}", file.display(), rejected.problems);
     }
 }
 
 #[test]
-fn text_that_is_no_json_is_refused_by_line_and_column() {
-    let refused = refused("{\"resourceType\":\n\"ImagingStudy\",}");
-    assert!(refused.problems[0].reason.ends_with("line 2 column 16"), "{refused}");
+fn a_syntax_error_is_located_by_line_and_column() {
+    let rejected = rejected("{\"resourceType\":\n\"ImagingStudy\",}");
+    assert!(rejected.problems[0].reason.ends_with("line 2 column 16"), "{rejected}");
 }
 
 #[test]
-fn a_refused_document_keeps_its_id() {
-    assert_eq!(refused(&with(r#","foo":1"#)).id.as_deref(), Some("a"));
+fn a_rejected_document_keeps_its_id() {
+    assert_eq!(rejected(&with(r#","foo":1"#)).id.as_deref(), Some("a"));
 }
 
 #[test]
 fn problems_beyond_the_twentieth_are_counted() {
     let unknown: Vec<_> = (0..25).map(|n| format!(r#","x{n}":1"#)).collect();
-    let refused = refused(&with(&unknown.concat()));
-    assert_eq!((refused.problems.len(), refused.omitted), (20, 5));
+    let rejected = rejected(&with(&unknown.concat()));
+    assert_eq!((rejected.problems.len(), rejected.omitted), (20, 5));
 }
 
 #[test]
-fn no_value_of_a_document_is_repeated() {
+fn no_reason_contains_a_value_of_the_document() {
     for (_, what, document) in cases() {
         let document = document.replace("available", "SECRET").replace("Patient/1", "SECRET/1");
-        let Err(refused) = Study::parse(document.as_bytes()) else { continue };
-        let reasons = refused.problems.iter().map(ToString::to_string).collect::<String>();
+        let Err(rejected) = Study::parse(document.as_bytes()) else { continue };
+        let reasons = rejected.problems.iter().map(ToString::to_string).collect::<String>();
         assert!(!reasons.contains("SECRET"), "{what}: {reasons}");
     }
 }
 
 #[test]
-fn nesting_without_end_is_refused_and_overflows_no_stack() {
+fn endless_nesting_is_rejected_without_overflowing_the_stack() {
     let deep = |levels: usize| {
         let open = r#"{"url":"http://example.org/e","extension":["#.repeat(levels);
         with(&format!(r#","extension":[{open}{{"url":"x","valueCode":"y"}}{}]"#, "]}".repeat(levels)))
     };
     assert!(Study::parse(deep(40).as_bytes()).is_ok());
-    assert!(refused(&deep(10_000)).problems[0].reason.contains("too deeply"));
+    assert!(rejected(&deep(10_000)).problems[0].reason.contains("too deeply"));
 }
 
 proptest! {
-    /// Whatever becomes of a document on its way, the check ends, and takes it as it is or says where it is wrong.
+    /// The check ends for any input: it accepts the document unchanged, or says where it is wrong.
     #[test]
-    fn a_damaged_document_is_taken_as_it_is_or_refused_for_a_reason(
+    fn a_damaged_document_is_accepted_unchanged_or_rejected_with_reasons(
         case in prop::sample::select(cases().collect::<Vec<_>>()),
         at in any::<prop::sample::Index>(),
         instead in prop::sample::select(vec!["", "\"", "{", "}", "[", "]", ",", "null", "0", "\\", "_", "\u{0}", "é"]),
@@ -145,7 +147,7 @@ proptest! {
         let document: String = characters.into_iter().collect();
         match Study::parse(document.as_bytes()) {
             Ok(study) => prop_assert_eq!(study.json(), document.trim()),
-            Err(refused) => prop_assert!((1..=MOST_PROBLEMS).contains(&refused.problems.len())),
+            Err(rejected) => prop_assert!((1..=MAX_PROBLEMS).contains(&rejected.problems.len())),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! One level of a JSON text at a time. What lies below stays text, so that no number goes through a float and no
-//! duplicate member is lost.
+//! Reads JSON one level at a time. Deeper levels stay text, so that no number becomes a float and no duplicate member is
+//! lost: the check reports it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,8 +16,8 @@ impl<'a> Members<'a> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    /// What stands in `_name`: the id and extensions of the primitive `name`.
-    pub(super) fn stored_properties(&self, name: &str) -> Option<&'a RawValue> {
+    /// The value of `_name`: the id and extensions of the primitive `name`.
+    pub(super) fn extensions_of(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(member, _)| member.strip_prefix('_') == Some(name)).map(|(_, value)| *value)
     }
 
@@ -28,7 +28,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Whether the element is there, be it by its extensions alone.
+    /// Whether the element is present, as a value or by its extensions alone.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(member, _)| member.strip_prefix('_').unwrap_or(member) == name)
     }
@@ -59,7 +59,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A value, opened.
+/// A value, one level deep.
 pub(super) enum Node<'a> {
     Null,
     Boolean,
@@ -70,7 +70,7 @@ pub(super) enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Fails on strings that are no Unicode (half a surrogate pair, escaped) and on nothing else.
+    /// Fails only for strings that are not Unicode: escapes of half a surrogate pair.
     pub(super) fn of(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
@@ -83,7 +83,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    pub(super) fn code(&self) -> &'static str {
+    pub(super) fn json_type(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Boolean => "a boolean",

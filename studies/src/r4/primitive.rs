@@ -1,4 +1,4 @@
-//! The primitive types of FHIR R4 and what their values look like (<http://hl7.org/fhir/R4/datatypes.html#primitive>).
+//! The primitive types of FHIR R4 and the format of their values (<http://hl7.org/fhir/R4/datatypes.html#primitive>).
 
 use imaging_study::ids::FhirId;
 
@@ -19,7 +19,7 @@ pub(super) enum Primitive {
     Instant,
     Integer,
     Markdown,
-    /// A code out of BCP 13.
+    /// A code of BCP 13.
     MimeType,
     Oid,
     PositiveInt,
@@ -46,7 +46,7 @@ impl Primitive {
         };
         let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         match digits.parse::<i32>() {
-            // R4's expression for unsignedInt has no sign, so that `-0` is none.
+            // R4's expression for unsignedInt has no sign: `-0` does not match.
             Ok(number) if plain && number >= low && (low < 0 || !digits.starts_with('-')) => Ok(()),
             _ => Err(reason.to_owned()),
         }
@@ -79,7 +79,7 @@ impl Primitive {
             }
             Self::Id => (FhirId::parse(text).is_ok(), "must be 1 to 64 letters, digits, '.' or '-'"),
             Self::Base64Binary => (is_base64(text), "must be base64"),
-            Self::Date => (is_date(text), "must be a date of the calendar, YYYY, YYYY-MM or YYYY-MM-DD"),
+            Self::Date => (is_date(text), "must be a date that exists, as YYYY, YYYY-MM or YYYY-MM-DD"),
             Self::DateTime => (
                 is_date(text) || is_instant(text),
                 "must be a date, or a date and time with seconds and time zone",
@@ -97,7 +97,7 @@ impl Primitive {
         if fits { Ok(()) } else { Err(reason.to_owned()) }
     }
 
-    /// What to say where something else stands.
+    /// The reason for a value of another JSON type.
     pub(super) fn instead_of(self, found: &str) -> String {
         let wanted = match self {
             Self::Boolean => "true or false",
@@ -231,22 +231,25 @@ fn literal(rest: &mut &str, text: &str) -> Option<()> {
 mod tests {
     use super::*;
 
-    fn fits(kind: Primitive, texts: &[&str]) {
+    fn accepts(kind: Primitive, texts: &[&str]) {
         for text in texts {
             assert_eq!(kind.check_text(text), Ok(()), "{text:?}");
         }
     }
 
-    fn fits_not(kind: Primitive, texts: &[&str]) {
+    fn rejects(kind: Primitive, texts: &[&str]) {
         for text in texts {
             assert!(kind.check_text(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_date_is_one_of_the_calendar() {
-        fits(Primitive::Date, &["2024", "2024-02", "2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"]);
-        fits_not(
+    fn a_date_exists_in_the_calendar() {
+        accepts(
+            Primitive::Date,
+            &["2024", "2024-02", "2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"],
+        );
+        rejects(
             Primitive::Date,
             &[
                 "0000",
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_date_with_a_time_has_seconds_and_a_zone() {
-        fits(
+        accepts(
             Primitive::DateTime,
             &[
                 "2024",
@@ -280,7 +283,7 @@ mod tests {
                 "2024-01-01T00:00:00-13:59",
             ],
         );
-        fits_not(
+        rejects(
             Primitive::DateTime,
             &[
                 "2024-01-01T00:00Z",
@@ -301,15 +304,15 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_no_mere_date() {
-        fits(Primitive::Instant, &["2015-02-07T13:28:17.239+02:00", "2024-02-29T00:00:00Z"]);
-        fits_not(Primitive::Instant, &["2015", "2015-02-07", "2015-02-07T13:28:17"]);
+    fn an_instant_has_a_time() {
+        accepts(Primitive::Instant, &["2015-02-07T13:28:17.239+02:00", "2024-02-29T00:00:00Z"]);
+        rejects(Primitive::Instant, &["2015", "2015-02-07", "2015-02-07T13:28:17"]);
     }
 
     #[test]
     fn a_time_has_seconds_and_no_zone() {
-        fits(Primitive::Time, &["00:00:00", "23:59:60", "12:30:00.5"]);
-        fits_not(Primitive::Time, &["12:30", "24:00:00", "12:30:00Z", "12:30:00."]);
+        accepts(Primitive::Time, &["00:00:00", "23:59:60", "12:30:00.5"]);
+        rejects(Primitive::Time, &["12:30", "24:00:00", "12:30:00Z", "12:30:00."]);
     }
 
     #[test]
@@ -340,56 +343,56 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_no_string_and_a_string_no_number() {
+    fn numbers_and_strings_are_not_interchangeable() {
         assert!(Primitive::String.check_number("1").is_err());
         assert!(Primitive::Integer.check_text("1").is_err());
         assert!(Primitive::Boolean.check_text("true").is_err());
     }
 
     #[test]
-    fn text_is_neither_empty_nor_has_it_control_characters() {
-        fits(Primitive::String, &[" ", "a\tb\r\nc", "Ä \u{a0} 漢"]);
-        fits_not(Primitive::String, &["", "a\0", "\u{b}", "\u{1f}"]);
+    fn text_is_not_empty_and_has_no_control_characters() {
+        accepts(Primitive::String, &[" ", "a\tb\r\nc", "Ä \u{a0} 漢"]);
+        rejects(Primitive::String, &["", "a\0", "\u{b}", "\u{1f}"]);
     }
 
     #[test]
     fn text_has_at_most_1048576_characters() {
-        fits(Primitive::String, &[&"ä".repeat(LONGEST_STRING)]);
-        fits_not(Primitive::String, &[&"ä".repeat(LONGEST_STRING + 1)]);
+        accepts(Primitive::String, &[&"ä".repeat(LONGEST_STRING)]);
+        rejects(Primitive::String, &[&"ä".repeat(LONGEST_STRING + 1)]);
     }
 
     #[test]
     fn a_code_has_single_spaces_inside() {
-        fits(Primitive::Code, &["a", "a b c"]);
-        fits_not(Primitive::Code, &[" a", "a ", "a  b", "\ta"]);
+        accepts(Primitive::Code, &["a", "a b c"]);
+        rejects(Primitive::Code, &[" a", "a ", "a  b", "\ta"]);
     }
 
     #[test]
     fn an_address_has_no_white_space() {
-        fits(Primitive::Uri, &["urn:oid:1.2", "http://example.org/ä", "x"]);
-        fits_not(Primitive::Uri, &["a b", "a\n", ""]);
+        accepts(Primitive::Uri, &["urn:oid:1.2", "http://example.org/ä", "x"]);
+        rejects(Primitive::Uri, &["a b", "a\n", ""]);
     }
 
     #[test]
     fn oids_and_uuids_are_urns() {
-        fits(Primitive::Oid, &["urn:oid:1.2.0.3", "urn:oid:2.25.123"]);
-        fits_not(Primitive::Oid, &["1.2.3", "urn:oid:3.1", "urn:oid:1", "urn:oid:1.02", "urn:oid:1..2"]);
-        fits(Primitive::Uuid, &["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"]);
-        fits_not(
+        accepts(Primitive::Oid, &["urn:oid:1.2.0.3", "urn:oid:2.25.123"]);
+        rejects(Primitive::Oid, &["1.2.3", "urn:oid:3.1", "urn:oid:1", "urn:oid:1.02", "urn:oid:1..2"]);
+        accepts(Primitive::Uuid, &["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"]);
+        rejects(
             Primitive::Uuid,
             &["c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:C757873D-ec9a-4326-a141-556f43239520"],
         );
     }
 
     #[test]
-    fn base64_comes_in_fours_and_pads_at_the_end() {
-        fits(Primitive::Base64Binary, &["QUJD", "QUI=", "QQ==", "QU\nJD "]);
-        fits_not(Primitive::Base64Binary, &["QUJ", "QUJ-", "=QUJ", "Q=JD", "====", " "]);
+    fn base64_has_groups_of_four_and_padding_at_the_end() {
+        accepts(Primitive::Base64Binary, &["QUJD", "QUI=", "QQ==", "QU\nJD "]);
+        rejects(Primitive::Base64Binary, &["QUJ", "QUJ-", "=QUJ", "Q=JD", "====", " "]);
     }
 
     #[test]
     fn a_mime_type_has_a_subtype() {
-        fits(Primitive::MimeType, &["image/jpeg", "application/fhir+json; fhirVersion=4.0"]);
-        fits_not(Primitive::MimeType, &["jpeg", "/jpeg", "image/", "image/a/b"]);
+        accepts(Primitive::MimeType, &["image/jpeg", "application/fhir+json; fhirVersion=4.0"]);
+        rejects(Primitive::MimeType, &["jpeg", "/jpeg", "image/", "image/a/b"]);
     }
 }

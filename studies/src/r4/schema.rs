@@ -1,16 +1,16 @@
-//! The shape of a FHIR type, as the tables of `elements` write it down.
+//! What the tables of `elements` are made of: the shape of a FHIR type.
 
 use super::elements;
 use super::primitive::Primitive;
 
-/// A type of FHIR that has elements.
+/// A FHIR type with elements.
 pub(super) struct Type {
     pub(super) name: &'static str,
     /// Sorted by name.
     pub(super) elements: &'static [Element],
-    /// Who has the first member needs the second, by the rule named third.
+    /// A type that has the first member needs the second, by the rule in third place.
     pub(super) needs: &'static [(&'static str, &'static str, &'static str)],
-    /// Whether other members may stand beside the elements.
+    /// Whether members that are not elements are allowed.
     pub(super) open: bool,
 }
 
@@ -21,10 +21,10 @@ impl Type {
     }
 }
 
-/// An element, by the JSON member that carries it: a choice of types is as many elements, of which one may be there.
+/// An element, by its JSON member. A choice of types is several elements, of which one may be present.
 pub(super) struct Element {
     pub(super) name: &'static str,
-    /// `value[x]` for `valueString` and its like.
+    /// The name of the choice: `value[x]` for `valueString` and the others.
     pub(super) choice: Option<&'static str>,
     pub(super) count: Count,
     pub(super) shape: Shape,
@@ -47,20 +47,20 @@ pub(super) enum Count {
 }
 
 pub(super) enum Shape {
-    /// A primitive with neither id nor extensions: `id`, `Extension.url`, `Narrative.div`.
+    /// A primitive without id and extensions: `id`, `Extension.url`, `Narrative.div`.
     Attribute(Primitive),
-    /// A primitive whose id and extensions stand in the member `_name`.
+    /// A primitive whose id and extensions are in the member `_name`.
     Primitive(Primitive),
-    /// A code out of a required value set, sorted.
+    /// A code of a required value set, sorted.
     Code(&'static [&'static str]),
     Complex(&'static Type),
-    /// A reference to one of these resource types, or to any if there are none.
+    /// A reference to one of these resource types; to any if the list is empty.
     Reference(&'static [&'static str]),
     /// A contained resource.
     Resource,
 }
 
-/// What every contained resource has; `text` and extensions are a `DomainResource`'s.
+/// The elements of every contained resource; `text` and extensions are those of `DomainResource`.
 pub(super) static CONTAINED: Type = Type {
     name: "Resource",
     elements: &[
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_searched_by_halves_is_sorted() {
+    fn tables_for_binary_search_are_sorted() {
         assert!(elements::RESOURCES.is_sorted());
         for kind in types() {
             assert!(kind.elements.is_sorted_by(|a, b| a.name < b.name), "{}", kind.name);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_names_resource_types_of_r4() {
+    fn reference_targets_are_resource_types_of_r4() {
         for kind in types() {
             for element in kind.elements {
                 if let Shape::Reference(targets) = element.shape {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_is_about_elements_of_its_type() {
+    fn every_rule_concerns_elements_of_its_type() {
         for kind in types() {
             for (member, needed, rule) in kind.needs {
                 assert!(kind.element(member).is_some() && kind.element(needed).is_some(), "{rule}");

@@ -1,4 +1,4 @@
-//! The walk over a document, and what it finds.
+//! The walk over a document, and the problems it finds.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 use super::json::{Members, Node};
 use super::primitive::Primitive;
 use super::schema::{CONTAINED, Count, Element, Shape, Type, is_resource};
-use super::{MOST_PROBLEMS, Problem, elements};
+use super::{MAX_PROBLEMS, Problem, elements};
 use imaging_study::ids::FhirId;
 
-/// Levels of objects and arrays that a document may have. Deeper ones are no study, and readers stop at 128.
-const DEEPEST: usize = 100;
+/// Levels of objects and arrays that a document may have. JSON parsers commonly stop at 128.
+const MAX_DEPTH: usize = 100;
 
-/// Where the walk stands; costs nothing until a problem is written down.
+/// The position of the walk. It becomes text only for a problem.
 #[derive(Clone, Copy)]
 struct Path<'p> {
     parent: Option<&'p Self>,
@@ -49,7 +49,7 @@ impl fmt::Display for Path<'_> {
             parent.fmt(f)?;
         }
         match (self.step, self.parent) {
-            // A member that R4 does not know may be named anything.
+            // A member that R4 does not define may have any name.
             (Step::Member(name), parent) => {
                 if parent.is_some() {
                     f.write_str(".")?;
@@ -61,7 +61,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A reference to a contained resource, to be resolved when all of them are known.
+/// A reference to a contained resource, resolved when all of them are known.
 struct Fragment {
     path: String,
     id: String,
@@ -72,7 +72,7 @@ struct Contained {
     path: String,
     id: Option<String>,
     resource_type: Option<String>,
-    names_its_container: bool,
+    refers_to_container: bool,
 }
 
 #[derive(Default)]
@@ -81,8 +81,8 @@ pub(super) struct Walk {
     pub(super) omitted: usize,
     contained: Vec<Contained>,
     fragments: Vec<Fragment>,
-    /// Ids named as `#id` anywhere; empty for `#`, the container.
-    mentioned: HashSet<String>,
+    /// Ids referred to as `#id` anywhere; an empty one for `#`, the container.
+    referred: HashSet<String>,
 }
 
 impl Walk {
@@ -91,7 +91,7 @@ impl Walk {
     }
 
     fn problem_at(&mut self, path: impl FnOnce() -> String, reason: impl Into<Cow<'static, str>>) {
-        if self.problems.len() < MOST_PROBLEMS {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem { path: path(), reason: reason.into() });
         } else {
             self.omitted += 1;
@@ -107,13 +107,13 @@ impl Walk {
         });
         self.members(&at, &members, &elements::IMAGING_STUDY);
         if members.value("id").is_none() {
-            self.problem(&at.member("id"), "is missing: a document is loaded under its id");
+            self.problem(&at.member("id"), "is required: it becomes the key in the table");
         }
         self.contained_resources();
         members.text("id").and_then(|id| FhirId::parse(&id).ok())
     }
 
-    /// Takes `resourceType` out of the members.
+    /// Checks `resourceType` and removes it from the members.
     fn resource<'a>(
         &mut self,
         at: &Path<'_>,
@@ -121,7 +121,7 @@ impl Walk {
         accept: impl FnOnce(&str) -> Result<(), &'static str>,
     ) -> Members<'a> {
         let name = members.text("resourceType");
-        if let Err(reason) = name.map_or(Err("must be there and be a string"), |name| accept(&name)) {
+        if let Err(reason) = name.map_or(Err("is required and must be a string"), |name| accept(&name)) {
             self.problem(&at.member("resourceType"), reason);
         }
         members.0.retain(|(name, _)| name != "resourceType");
@@ -137,14 +137,14 @@ impl Walk {
             if id.is_some_and(|id| !ids.insert(id)) {
                 self.problem_at(|| resource.path.clone(), "has the id of another contained resource");
             }
-            let named = id.is_some_and(|id| self.mentioned.contains(id));
-            if !named && !resource.names_its_container {
+            let named = id.is_some_and(|id| self.referred.contains(id));
+            if !named && !resource.refers_to_container {
                 self.problem_at(|| resource.path.clone(), "is contained but nothing refers to it (dom-3)");
             }
         }
         for Fragment { path, id, targets } in std::mem::take(&mut self.fragments) {
             let Some(target) = contained.iter().find(|resource| resource.id.as_deref() == Some(&id)) else {
-                self.problem_at(|| path, "refers to a contained resource that is not there (ref-1)");
+                self.problem_at(|| path, "refers to a contained resource that does not exist (ref-1)");
                 continue;
             };
             if let Some(name) = &target.resource_type
@@ -157,7 +157,7 @@ impl Walk {
     }
 
     fn node<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue) -> Option<Node<'a>> {
-        if at.depth > DEEPEST {
+        if at.depth > MAX_DEPTH {
             self.problem(at, "is nested too deeply");
             return None;
         }
@@ -179,7 +179,7 @@ impl Walk {
                 None
             }
             other => {
-                self.problem(at, format!("must be an object, not {}", other.code()));
+                self.problem(at, format!("must be an object, not {}", other.json_type()));
                 None
             }
         }
@@ -193,7 +193,7 @@ impl Walk {
             }
             Node::Array(items) => Some(items),
             other => {
-                self.problem(at, format!("must be an array, not {}", other.code()));
+                self.problem(at, format!("must be an array, not {}", other.json_type()));
                 None
             }
         }
@@ -222,17 +222,18 @@ impl Walk {
     fn members(&mut self, at: &Path<'_>, members: &Members<'_>, kind: &Type) {
         let mut choices: Vec<(&str, &str)> = Vec::new();
         for (name, value) in &members.0 {
-            let (stem, beside) = match name.strip_prefix('_') {
+            let (stem, is_extension) = match name.strip_prefix('_') {
                 Some(stem) => (stem, true),
                 None => (&**name, false),
             };
             let extensible =
                 |element: &&Element| matches!(element.shape, Shape::Primitive(_) | Shape::Code(_));
-            let Some(element) = kind.element(stem).filter(|element| !beside || extensible(element)) else {
+            let Some(element) = kind.element(stem).filter(|element| !is_extension || extensible(element))
+            else {
                 if kind.open {
                     self.anything(&at.member(name), value);
                 } else {
-                    self.problem(&at.member(name), format!("is no element of an R4 {}", kind.name));
+                    self.problem(&at.member(name), format!("is not an element of an R4 {}", kind.name));
                 }
                 continue;
             };
@@ -247,8 +248,8 @@ impl Walk {
             }
             let inner = at.member(element.name);
             if extensible(&element) {
-                if !beside {
-                    self.primitives(&inner, element, Some(value), members.stored_properties(stem));
+                if !is_extension {
+                    self.primitives(&inner, element, Some(value), members.extensions_of(stem));
                 } else if members.value(stem).is_none() {
                     self.primitives(&inner, element, None, Some(value));
                 }
@@ -287,7 +288,7 @@ impl Walk {
         }
         for (member, needed, rule) in kind.needs {
             if members.has(member) && !members.has(needed) {
-                self.problem(&at.member(needed), format!("is required beside {member} ({rule})"));
+                self.problem(&at.member(needed), format!("is required with {member} ({rule})"));
             }
         }
         if kind.name == "Extension" {
@@ -301,7 +302,7 @@ impl Walk {
         }
     }
 
-    /// An element that is no primitive with extensions, once.
+    /// One value of an element, without the `_name` member of a primitive.
     fn one(&mut self, at: &Path<'_>, element: &Element, raw: &RawValue) {
         match element.shape {
             Shape::Complex(kind) => {
@@ -314,42 +315,42 @@ impl Walk {
         }
     }
 
-    /// A primitive element: its values, what stands in `_name` beside them, and whether the two fit.
+    /// A primitive element: its values, the extensions in `_name`, and whether the two match.
     fn primitives(
         &mut self,
         at: &Path<'_>,
         element: &Element,
         value: Option<&RawValue>,
-        beside: Option<&RawValue>,
+        extension: Option<&RawValue>,
     ) {
         if matches!(element.count, Count::Optional | Count::Required) {
             if let Some(value) = value {
                 self.one(at, element, value);
             }
-            if let Some(beside) = beside {
-                self.stored_properties(at, beside, value.is_some());
+            if let Some(extension) = extension {
+                self.primitive_extensions(at, extension, value.is_some());
             }
             return;
         }
         let values = value.map(|raw| self.array(at, raw));
-        let besides = beside.map(|raw| self.array(at, raw));
-        // Whatever is no array has been reported.
-        let (None | Some(Some(_)), None | Some(Some(_))) = (&values, &besides) else { return };
+        let extensions = extension.map(|raw| self.array(at, raw));
+        // Anything but an array has been reported.
+        let (None | Some(Some(_)), None | Some(Some(_))) = (&values, &extensions) else { return };
         let values = values.flatten().unwrap_or_default();
-        let besides = besides.flatten().unwrap_or_default();
-        if value.is_some() && beside.is_some() && values.len() != besides.len() {
+        let extensions = extensions.flatten().unwrap_or_default();
+        if value.is_some() && extension.is_some() && values.len() != extensions.len() {
             self.problem(at, format!("and _{} must have the same length", element.name));
         }
         let present =
             |items: &[&RawValue], index: usize| items.get(index).is_some_and(|raw| raw.get() != "null");
-        for index in 0..values.len().max(besides.len()) {
+        for index in 0..values.len().max(extensions.len()) {
             let at = at.item(index);
-            let (with_value, with_extensions) = (present(&values, index), present(&besides, index));
+            let (with_value, with_extensions) = (present(&values, index), present(&extensions, index));
             if with_value {
                 self.one(&at, element, values[index]);
             }
             if with_extensions {
-                self.stored_properties(&at, besides[index], with_value);
+                self.primitive_extensions(&at, extensions[index], with_value);
             }
             if !with_value && !with_extensions {
                 self.problem(&at, "has neither a value nor extensions");
@@ -357,8 +358,8 @@ impl Walk {
         }
     }
 
-    /// The id and extensions of a primitive. Beside a value the id may stand alone.
-    fn stored_properties(&mut self, at: &Path<'_>, raw: &RawValue, valued: bool) {
+    /// The id and extensions of a primitive. With a value, an id alone is enough.
+    fn primitive_extensions(&mut self, at: &Path<'_>, raw: &RawValue, valued: bool) {
         if !valued {
             self.complex(at, raw, &elements::ELEMENT);
         } else if let Some(members) = self.object(at, raw) {
@@ -371,13 +372,13 @@ impl Walk {
         if let Node::String(text) = &node
             && matches!(kind, Primitive::Uri | Primitive::Url | Primitive::Canonical)
         {
-            self.mention(text);
+            self.refer(text);
         }
         let checked = match &node {
             Node::Boolean if kind == Primitive::Boolean => Ok(()),
             Node::Number(number) => kind.check_number(number),
             Node::String(text) => kind.check_text(text),
-            other => Err(kind.instead_of(other.code())),
+            other => Err(kind.instead_of(other.json_type())),
         };
         if let Err(reason) = checked {
             self.problem(at, reason);
@@ -390,7 +391,7 @@ impl Walk {
             Node::String(code) if codes.binary_search(&&*code).is_ok() => return,
             Node::String(_) if codes.len() <= 10 => format!("must be one of {}", codes.join(", ")),
             Node::String(_) => "is not in the value set that R4 requires".to_owned(),
-            other => format!("must be a string, not {}", other.code()),
+            other => format!("must be a string, not {}", other.json_type()),
         };
         self.problem(at, reason);
     }
@@ -409,7 +410,7 @@ impl Walk {
         let Some(literal) = literal else { return };
         let at = at.member("reference");
         if let Some(id) = literal.strip_prefix('#') {
-            self.mention(&literal);
+            self.refer(&literal);
             if !id.is_empty() {
                 self.fragments.push(Fragment { path: at.to_string(), id: id.to_owned(), targets });
             }
@@ -418,17 +419,17 @@ impl Walk {
         if literal.contains(|c: char| c.is_ascii_whitespace()) {
             self.problem(&at, "must not have white space");
         }
-        let Some(name) = pointed_at(&literal) else { return };
+        let Some(name) = target_type(&literal) else { return };
         if !targets.is_empty() && !targets.contains(&name) {
             self.problem(&at, wrong_target(targets));
         } else if declared.is_some_and(|declared| declared != name) {
-            self.problem(&at, "names another resource type than its type says");
+            self.problem(&at, "has another resource type than its member type");
         }
     }
 
-    fn mention(&mut self, text: &str) {
+    fn refer(&mut self, text: &str) {
         if let Some(id) = text.strip_prefix('#') {
-            self.mentioned.insert(id.to_owned());
+            self.referred.insert(id.to_owned());
         }
     }
 
@@ -438,30 +439,30 @@ impl Walk {
         let members = self.resource(at, members, |name| {
             if is_resource(name) { Ok(()) } else { Err("must be a resource type of R4") }
         });
-        self.mentioned.remove("");
+        self.referred.remove("");
         self.members(at, &members, &CONTAINED);
-        let names_its_container = self.mentioned.remove("");
+        let refers_to_container = self.referred.remove("");
         if members.has("contained") {
-            self.problem(&at.member("contained"), "must not stand in a contained resource (dom-2)");
+            self.problem(&at.member("contained"), "is not allowed in a contained resource (dom-2)");
         }
         if let Some(Ok(Node::Object(meta))) = members.value("meta").map(Node::of) {
             for (name, rule) in [("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5")] {
                 if meta.has(name) {
-                    let reason = format!("must not stand in a contained resource ({rule})");
+                    let reason = format!("is not allowed in a contained resource ({rule})");
                     self.problem(&at.member("meta").member(name), reason);
                 }
             }
         }
         let id = members.text("id").map(Cow::into_owned);
-        self.contained.push(Contained { path: at.to_string(), id, resource_type, names_its_container });
+        self.contained.push(Contained { path: at.to_string(), id, resource_type, refers_to_container });
     }
 
-    /// What holds for any FHIR JSON: nothing is empty, nothing occurs twice, null only pads arrays.
+    /// The rules of FHIR's JSON format: nothing is empty, no member occurs twice, null only pads arrays.
     fn anything(&mut self, at: &Path<'_>, raw: &RawValue) {
         match self.node(at, raw) {
             Some(Node::Null) => self.problem(at, "must not be null"),
             Some(Node::String(text)) if text.is_empty() => self.problem(at, "must not be an empty string"),
-            Some(Node::String(text)) => self.mention(&text),
+            Some(Node::String(text)) => self.refer(&text),
             Some(Node::Array(items)) => {
                 if items.iter().all(|item| item.get() == "null") {
                     self.problem(at, "must not be an empty array");
@@ -485,9 +486,9 @@ fn wrong_target(targets: &[&str]) -> String {
     format!("must refer to {}", targets.join(" or "))
 }
 
-/// The resource type that a reference names, if it names one: `Type/id`, `Type/id/_history/version` or `Type?query`,
+/// The resource type in a literal reference, if it has one: `Type/id`, `Type/id/_history/version` or `Type?query`,
 /// alone or behind a base URL (<http://hl7.org/fhir/R4/references.html#literal>).
-fn pointed_at(literal: &str) -> Option<&str> {
+fn target_type(literal: &str) -> Option<&str> {
     let name = if let Some((path, _)) = literal.split_once('?') {
         path.rsplit('/').next()
     } else {

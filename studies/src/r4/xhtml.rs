@@ -1,4 +1,4 @@
-//! The narrative's XHTML: well formed, and nothing that runs or loads (txt-1,
+//! Checks the XHTML of a narrative: well formed, and without active or external content (txt-1,
 //! <http://hl7.org/fhir/R4/narrative.html>).
 
 use roxmltree::{Document, Node};
@@ -22,7 +22,7 @@ const ATTRIBUTES: [&str; 49] = [
     "tabindex", "title", "type", "valign", "vspace", "width",
 ];
 
-/// Entities are XML's own five and numbers: "there is no support for HTML entities like `&nbsp;`".
+/// Only XML's five entities and numeric ones are defined: "there is no support for HTML entities like `&nbsp;`".
 pub(super) fn check(text: &str) -> Result<(), String> {
     let document = Document::parse(text).map_err(|error| {
         // The position alone: the message would repeat the narrative.
@@ -39,7 +39,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
 fn element(node: Node<'_, '_>) -> Result<(), String> {
     let name = node.tag_name();
     if name.namespace() != Some(NAMESPACE) || !ELEMENTS.contains(&name.name()) {
-        return Err("has an element that a narrative may not have (txt-1)".to_owned());
+        return Err("has an element that is not allowed in a narrative (txt-1)".to_owned());
     }
     for attribute in node.attributes() {
         let allowed = match attribute.namespace() {
@@ -47,7 +47,7 @@ fn element(node: Node<'_, '_>) -> Result<(), String> {
             Some(namespace) => namespace == roxmltree::NS_XML_URI,
         };
         if !allowed {
-            return Err("has an attribute that a narrative may not have (txt-1)".to_owned());
+            return Err("has an attribute that is not allowed in a narrative (txt-1)".to_owned());
         }
         let scheme = attribute.value().trim_start().split_once(':').map(|(scheme, _)| scheme);
         if scheme
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn formatting_tables_links_and_images_are_a_narrative() {
+    fn formatting_tables_links_and_images_are_allowed() {
         for inner in [
             "text",
             "",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_or_loads_is_no_narrative() {
+    fn active_and_external_content_is_rejected() {
         for inner in [
             "<script>x</script>",
             "<p onclick=\"x\">y</p>",
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn entities_do_not_multiply() {
+    fn entities_are_not_expanded() {
         let bomb = format!("<!DOCTYPE div [<!ENTITY a \"aa\">]><div xmlns=\"{NAMESPACE}\">&a;</div>");
         assert!(check(&bomb).is_err());
     }
 
     #[test]
-    fn a_broken_narrative_is_named_by_its_place_alone() {
+    fn a_broken_narrative_is_located_and_not_repeated() {
         let reason = div("<Patient-Name>").unwrap_err();
         assert!(reason.contains("line 1") && !reason.contains("Patient"), "{reason}");
     }
