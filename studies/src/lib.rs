@@ -1,11 +1,17 @@
-//! What the operator's tool `studies` is made of.
+//! The operator's tool `studies`, without its command line.
 //!
-//! - [`input`]: finds `ImagingStudy` resources in files, Bundles and NDJSON.
-//! - [`r4`]: checks them against FHIR R4.
-//! - [`load`]: writes them, in bounded memory.
-//! - [`table`]: the calls to DynamoDB.
+//! - [`input`]: which files are read.
+//! - [`reader`]: finds the documents in them.
+//! - [`r4`]: checks a document against FHIR R4.
+//! - [`load`]: reads, checks and writes, in bounded memory.
+//! - [`table`]: writes and removes a study.
+//! - [`site`]: goes through the items of a site.
+//! - [`pace`]: how fast DynamoDB is called.
 
 pub mod input;
 pub mod load;
+pub mod pace;
 pub mod r4;
+pub mod reader;
+pub mod site;
 pub mod table;

@@ -1,56 +1,77 @@
-//! Loading: documents are read and checked on one thread, and written side by side from another.
+//! Loading: one thread reads the input, as many as there are cores check and encode documents, and the runtime's own
+//! thread writes them, many at once.
+//!
+//! Queues between them are bounded, and documents keep the order of the input.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
-use crate::input::{Input, InputItem, Sink, SourceLocation};
-use crate::r4::{Problem, Study};
+use crate::input::Input;
+use crate::pace::Obstacle;
+use crate::r4::{Problem, Study, ValidationError};
+use crate::reader::{self, BrokenInput, Chunk, InputItem, Sink, SourceLocation};
 use crate::table::{Change, Table, TableError};
 use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{self, Encoded};
+use imaging_study::store::{self, Encoded, item_size};
 
-/// Studies written at the same time.
-const WRITES: usize = 32;
-
-/// Studies checked and waiting to be written.
-const WAITING: usize = 16;
+/// Studies written at once, at most.
+const MAX_WRITES: usize = 64;
+/// Bytes of the studies written at once, at most, except that one may always be written.
+const MAX_WRITE_BYTES: usize = 32 << 20;
+/// Chunks of the input that wait for each core, at most.
+const CHUNKS_PER_CORE: usize = 4;
+/// How often the observer learns of progress.
+const TICK: Duration = Duration::from_millis(250);
 
 /// What became of the documents so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Studies that the table did not have.
     pub added: u64,
-    /// Studies of which it had another version.
+    /// Studies of which the table had another version.
     pub replaced: u64,
-    /// Studies that it had as they are.
+    /// Studies that the table had as they are.
     pub unchanged: u64,
-    /// Documents that are no R4 `ImagingStudy`, and inputs that cannot be read.
-    pub refused: u64,
+    /// Studies that were only checked.
+    pub checked: u64,
+    /// Documents that are not R4 `ImagingStudy` resources, or cannot be stored.
+    pub rejected: u64,
     /// Resources of other types.
-    pub skipped: u64,
+    pub other_types: u64,
+    /// Inputs that could not be read to their end.
+    pub broken_inputs: u64,
+    /// Bytes that the checked studies take in the table.
+    pub stored_bytes: u64,
+    /// Write units that the checked studies take: one for each KiB of an item, rounded up.
+    pub write_units: u64,
 }
 
 impl Counts {
-    /// Studies that are in the table now, or would be after a dry run.
+    /// Studies that are in the table now, or could be.
     #[must_use]
-    pub fn good(&self) -> u64 {
-        self.added + self.replaced + self.unchanged
+    pub fn studies(&self) -> u64 {
+        self.added + self.replaced + self.unchanged + self.checked
     }
 }
 
-/// A document that was not taken.
+/// A document that is not loaded.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RejectedDocument {
-    /// Where it stood.
+    /// Where it was found.
     #[serde(flatten)]
-    pub origin: SourceLocation,
+    pub location: SourceLocation,
     /// Its id, if it has one that is well formed.
     pub id: Option<String>,
     /// What is wrong with it.
@@ -60,29 +81,34 @@ pub struct RejectedDocument {
     pub omitted: usize,
 }
 
-/// Looks on while documents are loaded.
+/// Watches documents being loaded.
 pub trait Observer {
-    /// Learns of a refused document; an error ends the loading.
-    fn refused(&mut self, refusal: &RejectedDocument) -> io::Result<()>;
-    /// Learns how far it is: documents, and bytes of the input.
-    fn progress(&mut self, counts: &Counts, bytes: u64);
+    /// Learns of a rejected document; an error ends the loading.
+    fn rejected(&mut self, document: &RejectedDocument) -> io::Result<()>;
+    /// Learns of an input that could not be read to its end.
+    fn broken(&mut self, input: &BrokenInput);
+    /// Learns of the progress, several times a second: counts, bytes read of the input as stored, and what keeps the
+    /// table from being written.
+    fn progress(&mut self, counts: &Counts, bytes: u64, obstacle: Option<Obstacle>);
 }
 
-/// How loading ended. Whichever way, what was written is whole, and running it again goes on where it stopped.
+/// How loading ended. Either way each written study is complete, and loading again continues where this ended.
 #[derive(Debug)]
 pub enum LoadOutcome {
-    /// All of the input was seen to.
+    /// All of the input was processed.
     Complete,
     /// It was told to stop.
     Stopped,
-    /// The table failed.
+    /// The table could not be used.
     Table(TableError),
     /// The observer failed.
     Observer(io::Error),
+    /// A thread that reads or checks panicked.
+    Panicked,
 }
 
-/// Loads every `ImagingStudy` of `inputs` into `table`, or with none only checks them, until `stop` is ready. Of two
-/// documents with one id the later one stands.
+/// Loads every `ImagingStudy` of `inputs` into `table`, or without a table only checks them, until `stop` is ready. Of
+/// two documents with one id, the later one wins.
 pub async fn load(
     table: Option<&Table>,
     site: &SiteId,
@@ -90,107 +116,194 @@ pub async fn load(
     observer: &mut impl Observer,
     stop: impl Future<Output = ()>,
 ) -> (Counts, LoadOutcome) {
-    let (documents, bytes) = checked(site.clone(), inputs);
-    let mut documents = Some(documents);
+    let site_of_chunks = site.clone();
+    let pipeline = Pipeline::start(inputs, Arc::new(move |chunk: &Chunk| check(&site_of_chunks, chunk)));
+    let obstacle = || table.and_then(Table::obstacle);
     let mut counts = Counts::default();
-    let mut end = LoadOutcome::Complete;
+    let bytes = Arc::clone(&pipeline.bytes);
+    let mut documents = Some(pipeline);
+    let mut outcome = LoadOutcome::Complete;
     let mut writes = FuturesUnordered::new();
     let mut writing: HashSet<String> = HashSet::new();
-    let mut held: Option<Box<Ready>> = None;
+    let mut write_bytes = 0;
+    let mut next: Option<Box<Ready>> = None;
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stop = pin!(stop);
     loop {
         // Two documents with one id are written one after the other.
-        if let Some(ready) = held.take_if(|ready| !writing.contains(&ready.key)) {
+        if let Some(table) = table
+            && let Some(ready) = next.take_if(|ready| !writing.contains(&ready.key))
+        {
             writing.insert(ready.key.clone());
+            write_bytes += ready.bytes;
             writes.push(write(table, site, ready));
         }
-        let taking = held.is_none() && writes.len() < WRITES && documents.is_some();
+        let room = writes.is_empty() || (writes.len() < MAX_WRITES && write_bytes < MAX_WRITE_BYTES);
+        let taking = next.is_none() && room && documents.is_some();
+        if !taking && writes.is_empty() {
+            break;
+        }
+        let mut end = None;
         tokio::select! {
-            () = &mut stop, if documents.is_some() => {
-                (documents, held, end) = (None, None, LoadOutcome::Stopped);
-            }
-            Some((key, change)) = writes.next(), if !writes.is_empty() => {
+            biased;
+            () = &mut stop, if documents.is_some() => end = Some(LoadOutcome::Stopped),
+            _ = tick.tick() => observer.progress(&counts, bytes.load(Ordering::Relaxed), obstacle()),
+            Some((key, written, change)) = writes.next(), if !writes.is_empty() => {
                 writing.remove(&key);
+                write_bytes -= written;
                 match change {
                     Ok(Change::Added) => counts.added += 1,
                     Ok(Change::Replaced) => counts.replaced += 1,
                     Ok(Change::Unchanged) => counts.unchanged += 1,
-                    Err(error) => (documents, held, end) = (None, None, LoadOutcome::Table(error)),
+                    Err(error) => end = Some(LoadOutcome::Table(error)),
                 }
             }
-            document = next(&mut documents), if taking => match document {
-                Some(Document::Ready(ready)) => held = Some(ready),
-                Some(Document::Other) => counts.skipped += 1,
-                Some(Document::ValidationError(refusal)) => {
-                    counts.refused += 1;
-                    if let Err(error) = observer.refused(&refusal) {
-                        (documents, end) = (None, LoadOutcome::Observer(error));
-                    }
+            document = next_document(&mut documents), if taking => match document {
+                Some(Ok(Document::Ready(ready))) if table.is_some() => next = Some(ready),
+                Some(Ok(Document::Ready(ready))) => {
+                    counts.checked += 1;
+                    counts.stored_bytes += ready.bytes as u64;
+                    counts.write_units += ready.write_units;
                 }
+                Some(Ok(Document::OtherType)) => counts.other_types += 1,
+                Some(Ok(Document::Rejected(document))) => {
+                    counts.rejected += 1;
+                    end = observer.rejected(&document).err().map(LoadOutcome::Observer);
+                }
+                Some(Ok(Document::BrokenInput(input))) => {
+                    counts.broken_inputs += 1;
+                    observer.broken(&input);
+                }
+                Some(Err(Panicked)) => end = Some(LoadOutcome::Panicked),
                 None => documents = None,
             },
-            else => break,
         }
-        observer.progress(&counts, bytes.load(Ordering::Relaxed));
+        if let Some(end) = end {
+            // The first failure is the one to report; what is being written is completed.
+            if matches!(outcome, LoadOutcome::Complete) {
+                outcome = end;
+            }
+            (documents, next) = (None, None);
+        }
     }
-    (counts, end)
+    observer.progress(&counts, bytes.load(Ordering::Relaxed), obstacle());
+    (counts, outcome)
 }
 
-async fn next(documents: &mut Option<mpsc::Receiver<Document>>) -> Option<Document> {
-    documents.as_mut()?.recv().await
+async fn next_document(documents: &mut Option<Pipeline>) -> Option<Result<Document, Panicked>> {
+    documents.as_mut()?.next().await
 }
 
 async fn write(
-    table: Option<&Table>,
+    table: &Table,
     site: &SiteId,
     ready: Box<Ready>,
-) -> (String, Result<Change, TableError>) {
-    let Ready { key, id, encoded } = *ready;
-    let change = match table {
-        Some(table) => table.put(site, &id, encoded).await,
-        None => Ok(Change::Added),
-    };
-    (key, change)
+) -> (String, usize, Result<Change, TableError>) {
+    let Ready { key, id, encoded, bytes, .. } = *ready;
+    let change = table.put(site, &id, encoded).await;
+    (key, bytes, change)
 }
 
+#[derive(Debug)]
 enum Document {
     Ready(Box<Ready>),
-    ValidationError(RejectedDocument),
-    Other,
+    Rejected(RejectedDocument),
+    OtherType,
+    BrokenInput(BrokenInput),
 }
 
+/// A study that can be written.
+#[derive(Debug)]
 struct Ready {
     key: String,
     id: FhirId,
     encoded: Encoded,
+    bytes: usize,
+    write_units: u64,
 }
 
-/// Reads and checks on a thread of its own, which ends with the input or when nobody listens any more.
-fn checked(site: SiteId, inputs: Vec<Input>) -> (mpsc::Receiver<Document>, Arc<AtomicU64>) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let bytes = Arc::new(AtomicU64::new(0));
-    let mut checker = Checker { site, sender, bytes: Arc::clone(&bytes) };
-    std::thread::spawn(move || inputs.iter().try_for_each(|input| input.read(&mut checker)));
-    (receiver, bytes)
-}
+/// A thread panicked; its message is on standard error.
+#[derive(Debug, PartialEq, Eq)]
+struct Panicked;
 
-struct Checker {
-    site: SiteId,
-    sender: mpsc::Sender<Document>,
+/// The threads that read and check. Dropping this ends them.
+struct Pipeline {
+    /// What the reader found, in order: each chunk as the thread that checks it.
+    chunks: mpsc::Receiver<JoinHandle<Vec<Document>>>,
+    reader: Option<JoinHandle<()>>,
+    current: Option<JoinHandle<Vec<Document>>>,
+    documents: VecDeque<Document>,
+    /// Bytes read of the inputs, as stored.
     bytes: Arc<AtomicU64>,
 }
 
-impl Sink for Checker {
-    fn take(&mut self, origin: &SourceLocation, found: InputItem<'_>) -> ControlFlow<()> {
-        let document = match found {
-            InputItem::Study(json) => self.study(origin, json),
-            InputItem::Other => Document::Other,
-            InputItem::Broken(reason) => refused(origin, None, Problem::whole(reason)),
-        };
-        match self.sender.blocking_send(document) {
+type Check = dyn Fn(&Chunk) -> Vec<Document> + Send + Sync;
+
+impl Pipeline {
+    fn start(inputs: Vec<Input>, check: Arc<Check>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let (sender, chunks) = mpsc::channel(CHUNKS_PER_CORE * cores);
+        let bytes = Arc::new(AtomicU64::new(0));
+        let mut checkers = Checkers { runtime: Handle::current(), check, sender, bytes: Arc::clone(&bytes) };
+        let reader = tokio::task::spawn_blocking(move || {
+            for input in &inputs {
+                let flow = reader::read(input, &mut checkers)
+                    .unwrap_or_else(|broken| checkers.send(|_| vec![Document::BrokenInput(broken)]));
+                if flow.is_break() {
+                    break;
+                }
+            }
+        });
+        Self { chunks, reader: Some(reader), current: None, documents: VecDeque::new(), bytes }
+    }
+
+    /// The next document; `None` at the end. May be dropped and called again.
+    async fn next(&mut self) -> Option<Result<Document, Panicked>> {
+        loop {
+            if let Some(document) = self.documents.pop_front() {
+                return Some(Ok(document));
+            }
+            if let Some(current) = &mut self.current {
+                let checked = current.await;
+                self.current = None;
+                match checked {
+                    Ok(documents) => self.documents = documents.into(),
+                    Err(_) => return Some(Err(Panicked)),
+                }
+            } else if let Some(chunk) = self.chunks.recv().await {
+                self.current = Some(chunk);
+            } else {
+                let ended = self.reader.as_mut()?.await;
+                self.reader = None;
+                return ended.err().map(|_| Err(Panicked));
+            }
+        }
+    }
+}
+
+/// Hands chunks to threads of the runtime's pool, which has as many as there are cores.
+struct Checkers {
+    runtime: Handle,
+    check: Arc<Check>,
+    sender: mpsc::Sender<JoinHandle<Vec<Document>>>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Checkers {
+    fn send(&self, work: impl FnOnce(&Check) -> Vec<Document> + Send + 'static) -> ControlFlow<()> {
+        let check = Arc::clone(&self.check);
+        let checked = self.runtime.spawn_blocking(move || work(&*check));
+        match self.sender.blocking_send(checked) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
+    }
+}
+
+impl Sink for Checkers {
+    fn chunk(&mut self, chunk: Chunk) -> ControlFlow<()> {
+        self.send(move |check| check(&chunk))
     }
 
     fn advance(&mut self, bytes: u64) {
@@ -198,36 +311,95 @@ impl Sink for Checker {
     }
 }
 
-impl Checker {
-    fn study(&self, origin: &SourceLocation, json: &[u8]) -> Document {
-        let study = match Study::parse(json) {
-            Ok(study) => study,
-            Err(found) => {
-                let (id, problems, omitted) = (found.id, found.problems, found.omitted);
-                return Document::ValidationError(RejectedDocument {
-                    origin: origin.clone(),
-                    id,
-                    problems,
-                    omitted,
-                });
-            }
-        };
-        let id = study.id().clone();
-        match store::encode(&self.site, &id, study.json()) {
-            Ok(encoded) => {
-                let key = id.key().to_string();
-                Document::Ready(Box::new(Ready { key, id, encoded }))
-            }
-            Err(error) => refused(origin, Some(id.to_string()), Problem::whole(error.to_string())),
+/// Checks and encodes the documents of a chunk.
+fn check(site: &SiteId, chunk: &Chunk) -> Vec<Document> {
+    let mut documents = Vec::new();
+    chunk.documents(&mut |location, item| {
+        documents.push(match item {
+            InputItem::Study(json) => study(site, location, json),
+            InputItem::Other => Document::OtherType,
+            InputItem::Broken(reason) => rejected(location, None, vec![Problem::whole(reason)], 0),
+        });
+    });
+    documents
+}
+
+fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
+    let study = match Study::parse(json) {
+        Ok(study) => study,
+        Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
+    };
+    let id = study.id().clone();
+    match store::encode(site, &id, study.json()) {
+        Ok(encoded) => {
+            let sizes = encoded.parts.iter().chain([&encoded.head]).map(item_size);
+            let (bytes, write_units) =
+                sizes.fold((0, 0), |(bytes, units), size| (bytes + size, units + size.div_ceil(1024) as u64));
+            let key = id.key().to_string();
+            Document::Ready(Box::new(Ready { key, id, encoded, bytes, write_units }))
         }
+        Err(error) => rejected(location, Some(id.to_string()), vec![Problem::whole(error.to_string())], 0),
     }
 }
 
-fn refused(origin: &SourceLocation, id: Option<String>, problem: Problem) -> Document {
-    Document::ValidationError(RejectedDocument {
-        origin: origin.clone(),
-        id,
-        problems: vec![problem],
-        omitted: 0,
-    })
+fn rejected(
+    location: &SourceLocation,
+    id: Option<String>,
+    problems: Vec<Problem>,
+    omitted: usize,
+) -> Document {
+    Document::Rejected(RejectedDocument { location: location.clone(), id, problems, omitted })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// Documents of which each begins on the line on which the one before it ends.
+    fn documents(count: usize) -> (tempfile::TempDir, Vec<Input>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("a.json");
+        std::fs::write(&path, "{\"resourceType\":\n\"Patient\"}".repeat(count)).unwrap();
+        (folder, vec![Input::File(path)])
+    }
+
+    #[tokio::test]
+    async fn a_checker_that_panics_fails_the_load() {
+        let (_folder, inputs) = documents(3);
+        let seen = AtomicU64::new(0);
+        let check: Arc<Check> = Arc::new(move |_: &Chunk| {
+            assert!(seen.fetch_add(1, Ordering::Relaxed) != 1, "the second document");
+            vec![Document::OtherType]
+        });
+        let mut pipeline = Pipeline::start(inputs, check);
+        let mut panics = 0;
+        while let Some(document) = pipeline.next().await {
+            panics += u32::from(document.is_err());
+        }
+        assert_eq!(panics, 1);
+    }
+
+    #[tokio::test]
+    async fn documents_keep_the_order_of_the_input() {
+        let (_folder, inputs) = documents(500);
+        let count = AtomicU64::new(0);
+        let check: Arc<Check> = Arc::new(move |chunk: &Chunk| {
+            // Later chunks are done sooner.
+            if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let mut found = Vec::new();
+            chunk.documents(&mut |location, _| found.push(rejected(location, None, Vec::new(), 0)));
+            found
+        });
+        let mut pipeline = Pipeline::start(inputs, check);
+        let mut lines = Vec::new();
+        while let Some(document) = pipeline.next().await {
+            let Ok(Document::Rejected(document)) = document else { panic!("{document:?}") };
+            lines.push(document.location.line);
+        }
+        assert_eq!(lines, (1..=500).collect::<Vec<_>>());
+    }
 }

@@ -1,217 +1,228 @@
-//! `studies`, the operator's tool: loads `ImagingStudy` documents into the table, shows, checks and deletes them.
+//! `studies`, the operator's tool: loads `ImagingStudy` documents into the table; shows, lists, checks and deletes them.
 
+mod args;
 mod aws;
 mod output;
+mod report;
 
 use std::convert::Infallible;
-use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::error::Error;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use http::Uri;
+use args::{Arguments, Command, LoadArgs, TableArgs};
+use clap::Parser as _;
 use imaging_study::ids::{FhirId, SiteId, StudyRef};
 use imaging_study::store::{self, Found, Json, Store};
-use output::{Output, pluralize, say, warn};
-use studies::input;
+use indicatif::{HumanBytes, HumanCount};
+use output::{LoadOutput, Progress, pluralize, say, warn};
+use report::Report;
+use studies::input::{Inputs, reason};
 use studies::load::{self, Counts, LoadOutcome};
-use studies::table::{Finding, Table, TableError};
+use studies::pace::{PATIENCE, Pace};
+use studies::site::{ListedStudy, SiteEntry};
+use studies::table::{Table, TableError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-/// Loads FHIR R4 ImagingStudy documents into the table, shows, checks and deletes them.
-#[derive(Parser)]
-#[command(version, after_help = EXIT_STATUS)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-const EXIT_STATUS: &str = "\
-Exit status:
-  0  all went well
-  1  load: documents were refused; check: items were reported; show: there is no such study
-  2  nothing was done, or it could not be finished: wrong usage, no input, no table, stopped by Ctrl-C";
-
-#[derive(Subcommand)]
-enum Command {
-    /// Check documents against FHIR R4 and write them
-    ///
-    /// Takes JSON resources, Bundles and NDJSON, each gzipped or not, and folders of such files; picks out the ImagingStudy
-    /// resources. A document that is not valid is refused and costs no other. One that the table has already is not
-    /// written again, so that a load can be repeated, and one that was interrupted be run again. Of two documents with
-    /// one id (upper and lower case are the same) the later one stands.
-    #[command(after_help = EXIT_STATUS)]
-    Load {
-        #[command(flatten)]
-        place: TableArgs,
-        /// Check only; touch no table
-        #[arg(long)]
-        dry_run: bool,
-        /// Write an object for every refused document to this file, one a line
-        #[arg(long, value_name = "FILE")]
-        report: Option<PathBuf>,
-        /// Files and folders; `-` is standard input, as is none
-        #[arg(value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
-    /// Print a study as it is stored
-    #[command(after_help = EXIT_STATUS)]
-    Show {
-        #[command(flatten)]
-        place: TableArgs,
-        /// The study's id
-        #[arg(value_parser = FhirId::parse)]
-        id: FhirId,
-    },
-    /// Read a site's items and report those that the function could not serve
-    ///
-    /// Reports parts that no study names, too: a load that was cut off leaves them. Not to be trusted while a load of the
-    /// same site runs.
-    #[command(after_help = EXIT_STATUS)]
-    Check {
-        #[command(flatten)]
-        place: TableArgs,
-        /// Remove the parts that no study names
-        #[arg(long)]
-        remove_orphans: bool,
-    },
-    /// Delete studies; one that is not there is no error
-    #[command(after_help = EXIT_STATUS)]
-    Delete {
-        #[command(flatten)]
-        place: TableArgs,
-        /// The studies' ids
-        #[arg(required = true, value_name = "ID", value_parser = FhirId::parse)]
-        ids: Vec<FhirId>,
-    },
-}
-
-#[derive(Args)]
-struct TableArgs {
-    /// The site that the studies belong to
-    #[arg(long, value_parser = SiteId::parse)]
-    site: SiteId,
-    /// The table
-    #[arg(long, env = "TABLE_NAME", default_value = "", hide_default_value = true)]
-    table: String,
-    /// Where DynamoDB is, if not on AWS
-    #[arg(long, value_name = "URL", value_parser = endpoint)]
-    endpoint_url: Option<String>,
-}
-
-fn endpoint(text: &str) -> Result<String, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| "must be a URL")?;
-    match uri.scheme_str() {
-        Some("http" | "https") => Ok(text.to_owned()),
-        _ => Err("must be a URL that begins with http:// or https://"),
-    }
-}
-
-/// Ends the program with status 2.
-struct Failed(String);
-
-impl<E: std::error::Error> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// What a command found, beside success.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a command that did not fail found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
+    /// Nothing to report. Exit status 0.
     Good,
+    /// Rejected documents, items that cannot be served, or nothing at all. Exit status 1.
     Bad,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Load { place, dry_run, report, paths } => load(place, dry_run, report, paths).await,
-        Command::Show { place, id } => show(place, id).await,
-        Command::Check { place, remove_orphans } => check(place, remove_orphans).await,
-        Command::Delete { place, ids } => delete(place, ids).await,
+/// Why a command did not complete.
+#[derive(Debug)]
+enum Failure {
+    /// Exit status 2, and a line that says why.
+    Failed(String),
+    /// Whoever reads standard output has closed it: nobody wants the rest. Exit status 0.
+    OutputClosed,
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        match (&error as &dyn Error).downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            Some(error) => Self::Failed(format!("standard output cannot be written: {}", reason(error))),
+            None => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+fn failed(reason: impl Into<String>) -> Failure {
+    Failure::Failed(reason.into())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Blocking threads: one reads, one may resolve a host name, the others check.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(cores + 2).build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(arguments.command));
+            // The thread that reads may wait for input for ever.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(failed(format!("no threads: {error}"))),
     };
     match outcome {
-        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Good) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::from(1),
-        Err(Failed(reason)) => {
+        Err(Failure::Failed(reason)) => {
             warn(&format!("studies: {reason}"));
             ExitCode::from(2)
         }
     }
 }
 
-async fn load(
-    place: TableArgs,
-    dry_run: bool,
-    report: Option<PathBuf>,
-    mut paths: Vec<PathBuf>,
-) -> Result<Verdict, Failed> {
-    if paths.is_empty() {
-        if io::stdin().is_terminal() {
-            return Err(Failed("nothing to read: name files or folders, or pipe documents in".to_owned()));
+async fn run(command: Command) -> Result<Verdict, Failure> {
+    match command {
+        Command::Load(args) => load(args).await,
+        Command::Show { site, table, id } => show(site.site, &table, id).await,
+        Command::List { site: None, table, json } => list_sites(&table.open(None).await?, json).await,
+        Command::List { site: Some(site), table, json } => {
+            list_studies(&table.open(Some(&site)).await?, &site, json).await
         }
-        paths.push(PathBuf::from("-"));
+        Command::Check { site, table, remove_orphans } => {
+            check(&table.open(Some(&site.site)).await?, &site.site, remove_orphans).await
+        }
+        Command::Delete { site, table, all: true, yes, .. } => delete_all(&table, &site.site, yes).await,
+        Command::Delete { site, table, ids, .. } => {
+            delete(&table.open(Some(&site.site)).await?, &site.site, ids).await
+        }
     }
-    let inputs = input::inputs(&paths)?;
-    let size = inputs.iter().map(input::Input::size).sum();
-    let table = if dry_run { None } else { Some(place.open().await?) };
-    let mut output = Output::new(size, report)?;
+}
 
-    let (counts, end) = load::load(table.as_ref(), &place.site, inputs, &mut output, interrupted()).await;
-    let reported = output.finish();
-    say(&summary(&counts, dry_run));
-    let again = "what was written is whole; run the same command again to go on";
-    match end {
-        LoadOutcome::Table(error) => return Err(Failed(format!("{error} ({again})"))),
-        LoadOutcome::Observer(error) => {
-            return Err(Failed(format!("the report cannot be written: {error} ({again})")));
+async fn load(mut args: LoadArgs) -> Result<Verdict, Failure> {
+    if args.paths.is_empty() {
+        if io::stdin().is_terminal() {
+            return Err(failed("no input: name files or folders, or pipe documents in"));
         }
-        LoadOutcome::Stopped => return Err(Failed(format!("stopped: {again}"))),
-        LoadOutcome::Complete => {}
+        args.paths.push(PathBuf::from("-"));
     }
-    reported.map_err(|error| Failed(format!("the report cannot be written: {}", input::plain(&error))))?;
+    let (stop, stopped) = oneshot::channel();
+    tokio::select! {
+        outcome = load_until(args, stopped) => outcome,
+        failure = two_signals(stop) => Err(failure),
+    }
+}
+
+/// Passes the first SIGINT or SIGTERM on to `stop`, and returns at the second.
+async fn two_signals(stop: oneshot::Sender<()>) -> Failure {
+    let (mut interrupt, mut terminate) =
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+            (Err(error), _) | (_, Err(error)) => return failed(format!("signals: {error}")),
+        };
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    next().await;
+    let _ = stop.send(());
+    warn("stopping: writes in progress are being completed; interrupt again to end at once");
+    next().await;
+    failed("ended at once; run the same command again to continue")
+}
+
+async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Verdict, Failure> {
+    let site = args.site.site;
+    let inputs = Inputs::find(&args.paths)?;
+    if args.verbose {
+        inputs.skipped.iter().for_each(|path| warn(&format!("skipped {}", path.display())));
+    }
+    let report = args.report.map(|path| Report::create(path, args.force, &inputs.read)).transpose()?;
+    let table = if args.dry_run {
+        None
+    } else {
+        let pace = Pace::new(args.rate, Duration::from_secs(args.patience));
+        Some(args.table.open_at(pace, Some(&site)).await?)
+    };
+    let skipped_files = inputs.skipped.len() as u64;
+    let mut output = LoadOutput::new(inputs.size(), report);
+    let stop = async {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, &mut output, stop).await;
+
+    let LoadOutput { progress, report, .. } = output;
+    drop(progress);
+    let again = if args.dry_run { "" } else { "; run the same command again to continue" };
+    let failure = match outcome {
+        LoadOutcome::Complete => None,
+        LoadOutcome::Stopped => Some(format!("stopped{again}")),
+        LoadOutcome::Table(error) => Some(format!("{error}{again}")),
+        LoadOutcome::Observer(error) => {
+            return Err(failed(format!("the report cannot be written: {}{again}", reason(&error))));
+        }
+        LoadOutcome::Panicked => Some(format!("a thread panicked, which is a bug{again}")),
+    };
+    let reported = report.map_or(Ok(()), Report::finish);
+    let said = say(&summary(&counts, args.dry_run, skipped_files));
+    if let Some(failure) = failure {
+        return Err(failed(failure));
+    }
+    reported?;
+    match said.map_err(Failure::from) {
+        Ok(()) | Err(Failure::OutputClosed) => {}
+        failed => failed?,
+    }
     match counts {
-        Counts { refused: 1.., .. } => Ok(Verdict::Bad),
-        counts if counts.good() == 0 => Err(Failed("there is no ImagingStudy in the input".to_owned())),
+        Counts { broken_inputs: 1.., .. } => {
+            let inputs = pluralize(counts.broken_inputs, "input", "inputs");
+            Err(failed(format!("{inputs} could not be read to the end")))
+        }
+        Counts { rejected: 1.., .. } => Ok(Verdict::Bad),
+        counts if counts.studies() == 0 => Err(failed("the input has no ImagingStudy")),
         _ => Ok(Verdict::Good),
     }
 }
 
-/// Ready at the first Ctrl-C; the second one ends the program where it stands.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        return std::future::pending().await;
-    }
-    tokio::spawn(async {
-        let _ = tokio::signal::ctrl_c().await;
-        std::process::exit(2);
-    });
-}
-
-fn summary(counts: &Counts, dry_run: bool) -> String {
-    let studies = pluralize(counts.good(), "study", "studies");
+fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
+    let studies = pluralize(counts.studies(), "study", "studies");
     let loaded = if dry_run {
-        format!("{studies} could be loaded")
+        let (bytes, units) = (HumanBytes(counts.stored_bytes), HumanCount(counts.write_units));
+        format!("{studies} could be loaded ({bytes} in the table, {units} write units)")
     } else {
-        let Counts { added, replaced, unchanged, .. } = counts;
+        let [added, replaced, unchanged] =
+            [counts.added, counts.replaced, counts.unchanged].map(|count| HumanCount(count).to_string());
         format!("{studies} loaded ({added} added, {replaced} replaced, {unchanged} unchanged)")
     };
-    let refused = pluralize(counts.refused, "document", "documents");
-    let others = match counts.skipped {
+    let rejected = pluralize(counts.rejected, "document", "documents");
+    let other_types = match counts.other_types {
         0 => String::new(),
-        count => format!(", {} of other types passed over", pluralize(count, "resource", "resources")),
+        count => format!(", {} of other types skipped", pluralize(count, "resource", "resources")),
     };
-    format!("{loaded}, {refused} refused{others}")
+    let skipped = match skipped_files {
+        0 => String::new(),
+        count => format!(", {} with other names skipped", pluralize(count, "file", "files")),
+    };
+    format!("{loaded}, {rejected} rejected{other_types}{skipped}")
 }
 
-async fn show(place: TableArgs, id: FhirId) -> Result<Verdict, Failed> {
-    let aws = place.connect().await?;
-    let name = place.table_name()?;
-    let store = Store::new(&aws, place.endpoint_url.as_deref(), name.to_owned(), true);
-    let target = StudyRef { site: place.site.clone(), study: id };
+/// Prints what the function would serve.
+async fn show(site: SiteId, table: &TableArgs, id: FhirId) -> Result<Verdict, Failure> {
+    let name = table.name()?;
+    let aws = aws::connect().await?;
+    let at = aws::address(&aws, table.endpoint(), name.to_owned()).await;
+    let store = Store::new(&aws, table.endpoint(), name.to_owned(), true);
+    let target = StudyRef { site, study: id };
     let found = store.study(&target, |_| None::<Infallible>).await.found;
-    let Some(Found::Document(study)) = found.map_err(|error| TableError::of_store(name, error))? else {
+    let Some(Found::Document(study)) = found.map_err(|error| TableError::of_store(&at, error))? else {
         warn(&format!("studies: site {} has no study {}", target.site, target.study));
         return Ok(Verdict::Bad);
     };
@@ -219,82 +230,167 @@ async fn show(place: TableArgs, id: FhirId) -> Result<Verdict, Failed> {
         Json::Text(json) => json,
         Json::Gzip(gzip) => store::inflate(&gzip).map_err(TableError::Document)?,
     };
-    match io::stdout().write_all(json.as_bytes()).and_then(|()| io::stdout().flush()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(Verdict::Good),
-    }
+    let mut out = io::stdout().lock();
+    out.write_all(json.as_bytes())?;
+    out.flush()?;
+    Ok(Verdict::Good)
 }
 
-async fn check(place: TableArgs, remove_orphans: bool) -> Result<Verdict, Failed> {
-    let table = place.open().await?;
-    let (mut good, mut bad, mut orphans) = (0, 0, Vec::new());
-    table
-        .check(&place.site, |finding| match finding {
-            Finding::Good(_) => good += 1,
-            Finding::Bad(key, error) => {
-                bad += 1;
-                say(&format!("{key}: {error}"));
-            }
-            Finding::Orphan(key) => {
-                say(&format!("{key}: is a part that no study names"));
-                orphans.push(key);
-            }
-        })
-        .await?;
-    let mut removed = 0;
-    if remove_orphans {
-        for part in &orphans {
-            removed += u64::from(table.remove_orphan(&place.site, part).await?);
-        }
+async fn list_sites(table: &Table, json: bool) -> Result<Verdict, Failure> {
+    let mut last: Option<String> = None;
+    while let Some(site) = table.site_after(last.as_deref()).await? {
+        say(&if json { serde_json::json!({ "site": site }).to_string() } else { site.clone() })?;
+        last = Some(site);
     }
-    let left = orphans.len() as u64 - removed;
-    say(&format!(
-        "{} can be served, {bad} cannot, {} named by none{}",
-        pluralize(good, "study", "studies"),
-        pluralize(orphans.len() as u64, "part is", "parts are"),
-        if remove_orphans { format!(" ({removed} removed)") } else { String::new() }
-    ));
-    Ok(if bad == 0 && left == 0 { Verdict::Good } else { Verdict::Bad })
-}
-
-async fn delete(place: TableArgs, ids: Vec<FhirId>) -> Result<Verdict, Failed> {
-    let table = place.open().await?;
-    for id in ids {
-        let removed = table.remove(&place.site, &id).await?;
-        say(&format!("{id}: {}", if removed { "deleted" } else { "was not there" }));
+    if last.is_none() {
+        warn(&format!("studies: table {} is empty", table.address()));
+        return Ok(Verdict::Bad);
     }
     Ok(Verdict::Good)
 }
 
+async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdict, Failure> {
+    let row = |id: &str, form: &str, bytes: &str, last_updated: &str, etag: &str| {
+        format!("{id:<36} {form:<10} {bytes:>9}  {last_updated:<29} {etag}")
+    };
+    let mut reader = table.read_site(site);
+    let mut studies = 0;
+    while let Some(entries) = reader.next().await? {
+        for entry in entries {
+            let SiteEntry::Study(study) = entry else { continue };
+            if studies == 0 && !json {
+                say(&row("ID", "FORM", "BYTES", "LAST UPDATED", "ETAG"))?;
+            }
+            studies += 1;
+            let study = study.listed();
+            if json {
+                say(&serde_json::to_string(&study)?)?;
+            } else {
+                let ListedStudy { id, form, bytes, etag, last_updated } = study;
+                let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+                say(&row(&id, form, &bytes.to_string(), &or_dash(last_updated), &or_dash(etag)))?;
+            }
+        }
+    }
+    if studies == 0 {
+        warn(&format!("studies: site {site} has no studies in table {}", table.address()));
+        return Ok(Verdict::Bad);
+    }
+    Ok(Verdict::Good)
+}
+
+async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Verdict, Failure> {
+    let (mut good, mut bad, mut orphans) = (0, 0, Vec::new());
+    let mut progress = Progress::new(None);
+    let mut reader = table.read_site(site);
+    while let Some(entries) = reader.next().await? {
+        for entry in entries {
+            match entry {
+                SiteEntry::Study(study) => {
+                    let key = study.key.clone();
+                    match study.check() {
+                        Ok(()) => good += 1,
+                        Err(error) => {
+                            bad += 1;
+                            progress.print(&format!("{key}: {error}"))?;
+                        }
+                    }
+                }
+                SiteEntry::Orphan(key) => {
+                    progress.print(&format!("{key}: no study refers to this part"))?;
+                    orphans.push(key);
+                }
+            }
+        }
+        let message = || format!("{} checked", pluralize(good + bad, "study", "studies"));
+        progress.show(reader.items, message, table.obstacle());
+    }
+    if reader.items == 0 {
+        warn(&format!("studies: site {site} has no items in table {}", table.address()));
+        return Ok(Verdict::Bad);
+    }
+    let mut removed = 0;
+    if remove_orphans {
+        for part in &orphans {
+            removed += u64::from(table.remove_orphan(site, part).await?);
+            let message = || format!("{} deleted", pluralize(removed, "orphaned part", "orphaned parts"));
+            progress.show(removed, message, table.obstacle());
+        }
+    }
+    drop(progress);
+    let found = orphans.len() as u64;
+    let deleted = if remove_orphans { format!(" ({removed} deleted)") } else { String::new() };
+    say(&format!(
+        "{} can be served, {} cannot, {}{deleted}",
+        pluralize(good, "study", "studies"),
+        HumanCount(bad),
+        pluralize(found, "orphaned part", "orphaned parts"),
+    ))?;
+    Ok(if bad == 0 && removed == found { Verdict::Good } else { Verdict::Bad })
+}
+
+async fn delete(table: &Table, site: &SiteId, ids: Vec<FhirId>) -> Result<Verdict, Failure> {
+    for id in ids {
+        let removed = table.remove(site, &id).await?;
+        say(&format!("{id}: {}", if removed { "deleted" } else { "does not exist" }))?;
+    }
+    Ok(Verdict::Good)
+}
+
+async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdict, Failure> {
+    if !yes && !io::stdin().is_terminal() {
+        return Err(failed("--all asks before it deletes; add --yes where nobody can answer"));
+    }
+    let table = table.open(Some(site)).await?;
+    if !yes {
+        eprint(&format!("Delete every study of site {site} from table {}? [y/N] ", table.address()));
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map_err(|error| failed(reason(&error)))?;
+        if !matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+            return Err(failed("nothing was deleted"));
+        }
+    }
+    let mut progress = Progress::new(None);
+    let studies = |count| pluralize(count, "study", "studies");
+    let deleted = table
+        .remove_site(site, |count| {
+            progress.show(count, || format!("{} deleted", studies(count)), table.obstacle());
+        })
+        .await?;
+    drop(progress);
+    say(&format!("{} of site {site} deleted", studies(deleted)))?;
+    Ok(Verdict::Good)
+}
+
+fn eprint(text: &str) {
+    let mut err = io::stderr();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
 impl TableArgs {
-    fn table_name(&self) -> Result<&str, Failed> {
-        match self.table.as_str() {
-            "" => Err(Failed("no table: give --table, or set TABLE_NAME".to_owned())),
+    fn name(&self) -> Result<&str, Failure> {
+        match self.name.as_str() {
+            "" => Err(failed("no table: give --table, or set TABLE_NAME")),
             name => Ok(name),
         }
     }
 
-    async fn connect(&self) -> Result<aws_config::SdkConfig, Failed> {
-        self.table_name()?;
-        Ok(aws::connect().await?)
+    fn endpoint(&self) -> Option<&str> {
+        self.endpoint_url.as_deref().filter(|url| !url.is_empty())
     }
 
-    async fn open(&self) -> Result<Table, Failed> {
-        let aws = self.connect().await?;
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&aws);
-        if let Some(endpoint) = &self.endpoint_url {
-            config = config.endpoint_url(endpoint);
+    async fn open(&self, site: Option<&SiteId>) -> Result<Table, Failure> {
+        self.open_at(Pace::new(None, PATIENCE), site).await
+    }
+
+    /// Connects, and with a site makes sure that the table can be read.
+    async fn open_at(&self, pace: Pace, site: Option<&SiteId>) -> Result<Table, Failure> {
+        let name = self.name()?.to_owned();
+        let aws = aws::connect().await?;
+        let table = aws::table(&aws, self.endpoint(), name, pace).await;
+        if let Some(site) = site {
+            table.probe(site).await?;
         }
-        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-        let table = Table::new(client, self.table_name()?.to_owned());
-        table.probe(&self.site).await?;
         Ok(table)
-    }
-}
-
-impl fmt::Debug for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -1,117 +1,182 @@
-//! What the tool tells: results on standard output, everything else on standard error, and the report.
+//! What the tool prints: results on standard output, everything else on standard error.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use studies::input::plain;
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use studies::load::{Counts, Observer, RejectedDocument};
+use studies::pace::Obstacle;
+use studies::reader::BrokenInput;
 
-/// Where there is no terminal, how often a line tells how far it is.
-const PLAIN: Duration = Duration::from_secs(10);
+use crate::report::Report;
 
-/// A line on standard output. A reader that has gone away is no error.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+/// Without a terminal, a line says how far it is this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Prints a line on standard output.
+pub(crate) fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
-/// A line on standard error.
+/// Prints a line on standard error.
 pub(crate) fn warn(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// `1 study`, `2 studies`.
+/// `1 study`, `2,000 studies`.
 pub(crate) fn pluralize(count: u64, one: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { more })
+    format!("{} {}", HumanCount(count), if count == 1 { one } else { more })
 }
 
-/// Looks on while documents are loaded: a progress bar on a terminal, plain lines elsewhere, and the report.
-pub(crate) struct Output {
+/// A bar or spinner on a terminal, lines elsewhere.
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    size: Option<u64>,
-    told: Instant,
-    report: Option<BufWriter<File>>,
+    last_line: Instant,
+    obstacle: Option<Obstacle>,
 }
 
-impl Output {
-    /// Of an input of `size` bytes, if that is known. The report is opened first: it would be a pity to find at the end
-    /// that it cannot be.
-    pub(crate) fn new(size: Option<u64>, report: Option<PathBuf>) -> Result<Self, ReportError> {
-        let open = |path: PathBuf| match File::create(&path) {
-            Ok(file) => Ok(BufWriter::new(file)),
-            Err(source) => Err(ReportError { path, source }),
-        };
-        let report = report.map(open).transpose()?;
-        let bar = io::stderr().is_terminal().then(|| bar(size));
-        Ok(Self { bar, size, told: Instant::now(), report })
+impl Progress {
+    /// Of `size` bytes, if that is known.
+    pub(crate) fn new(size: Option<u64>) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let (bar, template) = match size {
+                Some(size) => (ProgressBar::new(size), "{bar:30} {percent:>3} %  {msg}"),
+                None => (ProgressBar::no_length(), "{spinner} {msg}"),
+            };
+            match ProgressStyle::with_template(template) {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        Self { bar, last_line: Instant::now(), obstacle: None }
     }
 
-    /// Takes the bar away and completes the report.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        self.report.as_mut().map_or(Ok(()), io::Write::flush)
-    }
-
-    fn line(&self, line: &str) {
+    /// Prints a line without disturbing the bar.
+    pub(crate) fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| warn(line)),
             None => warn(line),
         }
     }
-}
 
-/// The report's file cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {}", path.display(), plain(source))]
-pub(crate) struct ReportError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-fn bar(size: Option<u64>) -> ProgressBar {
-    let (bar, template) = match size {
-        Some(size) => (ProgressBar::new(size), "{bar:40} {percent:>3} % {elapsed} {msg}"),
-        None => (ProgressBar::no_length(), "{spinner} {bytes} {elapsed} {msg}"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-impl Observer for Output {
-    fn refused(&mut self, refusal: &RejectedDocument) -> io::Result<()> {
-        let id = refusal.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
-        let mut reasons = refusal.problems.iter().map(ToString::to_string);
-        let first = reasons.next().unwrap_or_default();
-        let more = reasons.count() + refusal.omitted;
-        let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-        self.line(&format!("refused {}{id}: {first}{more}", refusal.origin));
-        if let Some(report) = &mut self.report {
-            serde_json::to_writer(&mut *report, refusal)?;
-            report.write_all(b"\n")?;
+    /// Prints a result on standard output without disturbing the bar.
+    pub(crate) fn print(&self, line: &str) -> io::Result<()> {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
         }
-        Ok(())
     }
 
-    fn progress(&mut self, counts: &Counts, bytes: u64) {
-        let plain = self.bar.is_none();
-        if plain && self.told.elapsed() < PLAIN {
+    /// Shows how far it is. A new obstacle is said at once, also where there is no bar.
+    pub(crate) fn show(
+        &mut self,
+        position: u64,
+        message: impl FnOnce() -> String,
+        obstacle: Option<Obstacle>,
+    ) {
+        let new = obstacle.is_some() && obstacle != self.obstacle;
+        self.obstacle = obstacle;
+        if self.bar.is_none() && !new && self.last_line.elapsed() < LINE_INTERVAL {
             return;
         }
-        let message = format!("{}, {} refused", pluralize(counts.good(), "study", "studies"), counts.refused);
-        match (&self.bar, self.size) {
-            (Some(bar), _) => {
-                bar.set_position(bytes);
-                bar.set_message(message);
-            }
-            (None, Some(size)) if size > 0 => warn(&format!("{} % read, {message}", bytes * 100 / size)),
-            (None, _) => warn(&message),
+        let message = match obstacle {
+            None => message(),
+            Some(Obstacle::Throttling) => format!("{}, throttled by DynamoDB", message()),
+            Some(Obstacle::Timeout) => format!("{}, DynamoDB does not answer", message()),
+            Some(Obstacle::Unavailable) => format!("{}, DynamoDB is unavailable", message()),
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_position(position);
+            bar.set_message(message);
+        } else {
+            warn(&message);
+            self.last_line = Instant::now();
         }
-        self.told = Instant::now();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Watches a load: progress, the rejected documents, and the report.
+pub(crate) struct LoadOutput {
+    pub(crate) progress: Progress,
+    pub(crate) report: Option<Report>,
+    size: Option<u64>,
+    started: Instant,
+}
+
+impl LoadOutput {
+    /// Of an input of `size` bytes, if that is known.
+    pub(crate) fn new(size: Option<u64>, report: Option<Report>) -> Self {
+        Self { progress: Progress::new(size), report, size, started: Instant::now() }
+    }
+}
+
+impl Observer for LoadOutput {
+    fn rejected(&mut self, document: &RejectedDocument) -> io::Result<()> {
+        let id = document.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
+        let mut problems = document.problems.iter().map(ToString::to_string);
+        let first = problems.next().unwrap_or_default();
+        let more = problems.count() + document.omitted;
+        let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+        self.progress.line(&format!("rejected {}{id}: {first}{more}", document.location));
+        self.report.as_mut().map_or(Ok(()), |report| report.add(document))
+    }
+
+    fn broken(&mut self, input: &BrokenInput) {
+        self.progress.line(&input.to_string());
+    }
+
+    fn progress(&mut self, counts: &Counts, bytes: u64, obstacle: Option<Obstacle>) {
+        let (elapsed, size) = (self.started.elapsed(), self.size);
+        self.progress.show(bytes, || progress_message(counts, bytes, size, elapsed), obstacle);
+    }
+}
+
+/// Documents, their rate, and the time left as far as the bytes read tell.
+fn progress_message(counts: &Counts, bytes: u64, size: Option<u64>, elapsed: Duration) -> String {
+    let documents = counts.studies() + counts.rejected;
+    let seconds = elapsed.as_secs().max(1);
+    let read = match size {
+        Some(size) if size > 0 => {
+            let left =
+                u128::from(size.saturating_sub(bytes)) * elapsed.as_millis() / u128::from(bytes.max(1));
+            let left = Duration::from_secs(u64::try_from(left / 1000).unwrap_or(u64::MAX));
+            format!("{} of {} read, about {} left", HumanBytes(bytes), HumanBytes(size), HumanDuration(left))
+        }
+        _ => format!("{} read", HumanBytes(bytes)),
+    };
+    format!(
+        "{} ({} rejected), {}/s, {read}",
+        pluralize(documents, "document", "documents"),
+        HumanCount(counts.rejected),
+        HumanCount(documents / seconds),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_has_documents_rate_and_time_left() {
+        let counts = Counts { added: 1_490, rejected: 10, ..Counts::default() };
+        let elapsed = Duration::from_secs(10);
+        assert_eq!(
+            progress_message(&counts, 1 << 20, Some(4 << 20), elapsed),
+            "1,500 documents (10 rejected), 150/s, 1.00 MiB of 4.00 MiB read, about 30 seconds left"
+        );
+        assert_eq!(
+            progress_message(&counts, 1 << 20, None, elapsed),
+            "1,500 documents (10 rejected), 150/s, 1.00 MiB read"
+        );
     }
 }

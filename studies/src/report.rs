@@ -1,0 +1,115 @@
+//! The report: an object for each rejected document, one a line.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use studies::input::{Input, reason};
+use studies::load::RejectedDocument;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+/// A report that replaces the file of its name when it is complete.
+pub(crate) struct Report {
+    path: PathBuf,
+    file: Destination,
+}
+
+enum Destination {
+    /// A file beside the one that it will replace.
+    Temporary(BufWriter<NamedTempFile>),
+    /// What cannot be replaced: a device or a pipe.
+    Stream(BufWriter<File>),
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum ReportError {
+    #[error("{}: the report would replace an input", .0.display())]
+    Input(PathBuf),
+    #[error("{}: is not a report of an earlier load; add --force to replace it", .0.display())]
+    NotAReport(PathBuf),
+    #[error("{}: the report cannot be written: {}", path.display(), reason(source))]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl Report {
+    /// Refuses to replace an input, and, unless `force`, a file that is not a report. Fails now if the report cannot be
+    /// written later.
+    pub(crate) fn create(path: PathBuf, force: bool, inputs: &[Input]) -> Result<Self, ReportError> {
+        let failed = |source| ReportError::Write { path: path.clone(), source };
+        let existing = match fs::metadata(&path) {
+            Ok(metadata) => Some(metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        if let Some(existing) = &existing {
+            let is_input = |input: &Input| match input {
+                Input::Standard => false,
+                Input::File(input) => fs::metadata(input)
+                    .is_ok_and(|input| (input.dev(), input.ino()) == (existing.dev(), existing.ino())),
+            };
+            if inputs.iter().any(is_input) {
+                return Err(ReportError::Input(path));
+            }
+            if !existing.is_file() {
+                let file = File::options().write(true).open(&path).map_err(failed)?;
+                return Ok(Self { path, file: Destination::Stream(BufWriter::new(file)) });
+            }
+            if !force && !is_report(&path).map_err(failed)? {
+                return Err(ReportError::NotAReport(path));
+            }
+        }
+        // A link is followed: the file that it names is replaced, not the link.
+        let target = if existing.is_some() { fs::canonicalize(&path).map_err(failed)? } else { path.clone() };
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let temporary = tempfile::Builder::new()
+            .prefix(".studies-report-")
+            // The umask applies, as to any other file.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder.unwrap_or(Path::new(".")))
+            .map_err(failed)?;
+        Ok(Self { path: target, file: Destination::Temporary(BufWriter::new(temporary)) })
+    }
+
+    pub(crate) fn add(&mut self, document: &RejectedDocument) -> io::Result<()> {
+        let file: &mut dyn Write = match &mut self.file {
+            Destination::Temporary(file) => file,
+            Destination::Stream(file) => file,
+        };
+        serde_json::to_writer(&mut *file, document)?;
+        file.write_all(b"\n")
+    }
+
+    /// Puts the report in its place.
+    pub(crate) fn finish(self) -> Result<(), ReportError> {
+        let path = self.path;
+        let finished = match self.file {
+            Destination::Temporary(file) => file
+                .into_inner()
+                .map_err(io::IntoInnerError::into_error)
+                .and_then(|file| file.persist(&path).map(drop).map_err(io::Error::from)),
+            Destination::Stream(mut file) => file.flush(),
+        };
+        finished.map_err(|source| ReportError::Write { path, source })
+    }
+}
+
+/// Whether a file is empty or begins with a line of a report.
+fn is_report(path: &Path) -> io::Result<bool> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line {
+        #[serde(rename = "file")]
+        _file: IgnoredAny,
+        #[serde(rename = "problems")]
+        _problems: Vec<IgnoredAny>,
+        #[serde(rename = "moreProblems")]
+        _more_problems: u64,
+    }
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?).read_until(b'\n', &mut line)?;
+    Ok(line.is_empty() || serde_json::from_slice::<Line>(&line).is_ok())
+}

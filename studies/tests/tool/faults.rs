@@ -1,0 +1,152 @@
+//! `studies` with a database that throttles, rejects or does not answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use local::dynamodb_proxy::Fault;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::{Bench, Ran, large_study, study};
+
+/// Refuses this share of the writes, by the two codes in turn.
+fn throttling(percent: u8) -> impl Fn(&str, &Value) -> Fault + Send + Sync {
+    move |operation, _| {
+        if operation == "GetItem" || fastrand::u8(0..100) >= percent {
+            Fault::None
+        } else if fastrand::bool() {
+            Fault::Error("ThrottlingException")
+        } else {
+            Fault::Error("ProvisionedThroughputExceededException")
+        }
+    }
+}
+
+fn lines(count: usize) -> String {
+    (0..count).map(|n| study(&format!("s{n}"), "") + "\n").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_succeeds_while_nine_of_ten_writes_are_throttled_and_says_so() {
+    let bench = Bench::with_faults(throttling(90)).await;
+    let ran = bench.run("load", &[&bench.file("a.ndjson", lines(300))]).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.err.contains(", throttled by DynamoDB\n"), "{ran:?}");
+    assert_eq!(bench.keys().await.len(), 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_is_fatal_only_after_a_time_without_any_success() {
+    let bench = Bench::with_faults(throttling(100)).await;
+    let since = Instant::now();
+    let ran = bench.run("load", &[&bench.file("a.ndjson", lines(100)), "--patience", "2"]).await;
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(since.elapsed() >= Duration::from_secs(2), "{:?}", since.elapsed());
+    let last = ran.err.lines().last().unwrap();
+    assert!(last.starts_with("studies: DynamoDB throttled every request for too long: "), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_outlasts_throttling_too() {
+    let since = Instant::now();
+    let bench = Bench::with_faults(move |_, _| {
+        let early = since.elapsed() < Duration::from_secs(2);
+        if early { Fault::Error("ThrottlingException") } else { Fault::None }
+    })
+    .await;
+    let ran = bench.run("load", &[&bench.file("a.json", study("a", ""))]).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_interruption_ends_a_throttled_load_at_once() {
+    let bench = Bench::with_faults(throttling(100)).await;
+    let (mut child, mut input) = bench.loading(&[]);
+    input.write_all(lines(100).as_bytes()).await.unwrap();
+    // All is read: only writes are left.
+    drop(input);
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !told.next_line().await.unwrap().unwrap().ends_with(", throttled by DynamoDB") {}
+    let pid = child.id().unwrap().to_string();
+    let interrupt =
+        async || assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    interrupt().await;
+    while !told.next_line().await.unwrap().unwrap().starts_with("stopping: ") {}
+    let since = Instant::now();
+    interrupt().await;
+    let mut last = String::new();
+    while let Some(line) = told.next_line().await.unwrap() {
+        last = line;
+    }
+    assert_eq!(last, "studies: ended at once; run the same command again to continue");
+    assert_eq!(child.wait().await.unwrap().code(), Some(2));
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_does_not_answer_is_said_after_ten_seconds() {
+    let bench = Bench::with_faults(|_, _| Fault::Silence).await;
+    let since = Instant::now();
+    let ran = bench.run("check", &[]).await;
+    let reason = format!("studies: DynamoDB did not answer in time at http://{}\n", bench.endpoint);
+    assert_eq!((ran.status, ran.err), (2, reason));
+    assert!(since.elapsed() < Duration::from_secs(13), "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_the_endpoint_during_a_load_is_said_and_outlasted() {
+    let silent = Arc::new(AtomicBool::new(true));
+    let pause = Arc::clone(&silent);
+    let bench = Bench::with_faults(move |operation, _| {
+        if operation == "PutItem" && pause.load(Ordering::Relaxed) { Fault::Silence } else { Fault::None }
+    })
+    .await;
+    let mut child = bench
+        .command("load", &[&bench.file("a.ndjson", lines(5))])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !told.next_line().await.unwrap().unwrap().ends_with(", DynamoDB does not answer") {}
+    silent.store(false, Ordering::Relaxed);
+    let ran = Ran::from(child.wait_with_output().await.unwrap());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(bench.keys().await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_fails_before_the_head_leaves_the_old_document() {
+    let failing = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&failing);
+    let bench = Bench::with_faults(move |operation, request| {
+        let head = operation == "PutItem" && request["Item"]["id"]["S"] == "a";
+        if head && fails.load(Ordering::Relaxed) {
+            Fault::Error("AccessDeniedException")
+        } else {
+            Fault::None
+        }
+    })
+    .await;
+    let old = large_study("a", 1);
+    let file = bench.file("a.json", &old);
+    assert_eq!(bench.run("load", &[&file]).await.status, 0);
+    let new = large_study("a", 2);
+    bench.file("a.json", &new);
+
+    failing.store(true, Ordering::Relaxed);
+    let ran = bench.run("load", &[&file]).await;
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.starts_with("studies: DynamoDB rejected the request: "), "{ran:?}");
+    assert_eq!(bench.shown("a").await, old);
+
+    failing.store(false, Ordering::Relaxed);
+    let checked = bench.run("check", &[]).await;
+    assert!(checked.out.contains("1 study can be served, 0 cannot"), "{checked:?}");
+    assert_eq!(checked.status, 1, "the new document's parts are orphaned");
+    assert_eq!(bench.run("load", &[&file]).await.status, 0);
+    assert_eq!(bench.shown("a").await, new);
+    assert_eq!(bench.run("check", &[]).await.status, 0);
+}

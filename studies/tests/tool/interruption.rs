@@ -1,0 +1,139 @@
+//! `studies` stopped after each of its calls in turn, and run again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::dynamodb_proxy::Fault;
+use tokio::sync::Notify;
+
+use crate::{Bench, large_study, study};
+
+/// What the table has, and what happens then.
+struct Case {
+    name: &'static str,
+    /// Loaded before.
+    stored: Option<String>,
+    /// Written before under the id's own case, by another program or an earlier version of this one.
+    hiding: Option<(&'static str, String)>,
+    /// The command that is stopped, with the document for `load`.
+    command: &'static str,
+    document: String,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name, stored: Option<String>, document: String| Case {
+        name,
+        stored,
+        hiding: None,
+        command: "load",
+        document,
+    };
+    vec![
+        case("a new study", None, study("a", "")),
+        case("a whole study is replaced", Some(study("a", r#","description":"old""#)), study("a", "")),
+        case("a new study in parts", None, large_study("a", 1)),
+        case("parts replace parts", Some(large_study("a", 1)), large_study("a", 2)),
+        case("a whole study replaces parts", Some(large_study("a", 1)), study("a", "")),
+        case("parts replace a whole study", Some(study("a", "")), large_study("a", 1)),
+        Case {
+            hiding: Some(("A", study("A", r#","description":"old""#))),
+            ..case("a whole study is hidden", None, study("A", ""))
+        },
+        Case {
+            hiding: Some(("A", large_study("A", 1))),
+            ..case("parts hide a whole study", Some(study("A", "")), study("A", ""))
+        },
+        Case {
+            hiding: Some(("A", large_study("A", 1))),
+            ..case("parts hide parts", Some(large_study("A", 2)), large_study("A", 3))
+        },
+        Case { command: "delete", ..case("parts are deleted", Some(large_study("A", 1)), String::new()) },
+    ]
+}
+
+impl Case {
+    /// A table as it is before, behind a server that stops answering after so many calls.
+    async fn prepare(&self, calls: usize) -> (Bench, Arc<Counter>) {
+        let counter = Arc::new(Counter { left: AtomicUsize::new(usize::MAX), ..Counter::default() });
+        let seen = Arc::clone(&counter);
+        let bench = Bench::with_faults(move |_, _| seen.call()).await;
+        if let Some(stored) = &self.stored {
+            assert_eq!(bench.run("load", &[&bench.file("stored.json", stored)]).await.status, 0);
+        }
+        if let Some((key, document)) = &self.hiding {
+            // As this tool would write it, but with the key in capitals.
+            let encoded = local::encoded(document);
+            for mut item in encoded.parts.into_iter().chain([encoded.head]) {
+                let capitals = |value: &mut AttributeValue| {
+                    if let AttributeValue::S(text) = value {
+                        text.replace_range(..key.len(), key);
+                    }
+                };
+                item.entry("id".to_owned()).and_modify(capitals);
+                if let Some(AttributeValue::L(parts)) = item.get_mut("parts") {
+                    parts.iter_mut().for_each(capitals);
+                }
+                bench.table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await.unwrap();
+            }
+        }
+        counter.calls.store(0, Ordering::SeqCst);
+        counter.left.store(calls, Ordering::SeqCst);
+        (bench, counter)
+    }
+
+    fn arguments(&self, bench: &Bench) -> String {
+        if self.command == "load" { bench.file("new.json", &self.document) } else { "A".to_owned() }
+    }
+}
+
+#[derive(Default)]
+struct Counter {
+    calls: AtomicUsize,
+    left: AtomicUsize,
+    stopped: Notify,
+}
+
+impl Counter {
+    fn call(&self) -> Fault {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let left = self.left.load(Ordering::SeqCst);
+        if call >= left {
+            self.stopped.notify_one();
+        }
+        match call.cmp(&left) {
+            std::cmp::Ordering::Less => Fault::None,
+            // The database has it, the tool never learns.
+            std::cmp::Ordering::Equal => Fault::LostResponse,
+            std::cmp::Ordering::Greater => Fault::Silence,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_stopped_after_any_call_and_run_again_ends_in_the_same_table() {
+    let mut stops = 0;
+    for case in cases() {
+        let (bench, counter) = case.prepare(usize::MAX).await;
+        assert_eq!(bench.run(case.command, &[&case.arguments(&bench)]).await.status, 0);
+        let calls = counter.calls.load(Ordering::SeqCst);
+        let expected = bench.items().await;
+        // The first call reads nothing of the study: it shows that the table is there.
+        for stop in 1..=calls {
+            let (bench, counter) = case.prepare(stop).await;
+            let argument = case.arguments(&bench);
+            let mut child = bench.command(case.command, &[&argument]).spawn().unwrap();
+            counter.stopped.notified().await;
+            // The database works on the last call.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            child.kill().await.unwrap();
+            counter.left.store(usize::MAX, Ordering::SeqCst);
+            let again = bench.run(case.command, &[&argument]).await;
+            assert_eq!(again.status, 0, "{}: stopped after call {stop}: {again:?}", case.name);
+            assert!(bench.items().await == expected, "{}: stopped after call {stop} of {calls}", case.name);
+            stops += 1;
+        }
+        println!("{}: {calls} calls", case.name);
+    }
+    println!("{stops} stops");
+}

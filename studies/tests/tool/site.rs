@@ -1,0 +1,183 @@
+//! `studies show`, `list`, `check` and `delete`.
+
+use std::process::Stdio;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+use crate::{Bench, Ran, gzip, large_study, study};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_reports_items_that_cannot_be_served() {
+    let bench = Bench::new().await;
+    bench.put("good", AttributeValue::S(study("good", ""))).await;
+    bench.put("text", AttributeValue::S("{".to_owned())).await;
+    bench.put("zip", AttributeValue::B(Blob::new(&gzip(&study("zip", ""))[..40]))).await;
+    bench.put("set", AttributeValue::Ss(vec!["x".to_owned()])).await;
+    bench.put_at(local::SITE, "bare", None).await;
+    let ran = bench.run("check", &[]).await;
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert_eq!(
+        ran.out.lines().collect::<Vec<_>>(),
+        [
+            "bare: the item has no document",
+            "set: attribute document has a type that no storage format has",
+            "text: invalid ImagingStudy JSON (line 1, column 1)",
+            "zip: damaged gzip data",
+            "1 study can be served, 4 cannot, 0 orphaned parts"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orphaned_parts_are_reported_and_deleted_if_asked() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.run("load", &[&bench.file("b.json", large_study("b", 1))]).await.status, 0);
+    let loaded = bench.keys().await;
+    for orphan in ["a#00#0", "b#00#0", "c#00#0"] {
+        bench.put(orphan, AttributeValue::B(Blob::new("x"))).await;
+    }
+    let ran = bench.run("check", &[]).await;
+    assert_eq!((ran.status, ran.out.lines().next()), (1, Some("a#00#0: no study refers to this part")));
+    assert!(ran.out.ends_with("1 study can be served, 0 cannot, 3 orphaned parts\n"), "{ran:?}");
+    assert_eq!(bench.run("check", &["--remove-orphans"]).await.status, 0);
+    assert_eq!(bench.keys().await, loaded);
+    assert_eq!(bench.run("check", &[]).await.status, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_removes_a_study_with_its_parts_and_can_be_repeated() {
+    let bench = Bench::new().await;
+    let file = bench.file("a.ndjson", [large_study("a", 1), study("b", "")].join("\n"));
+    assert_eq!(bench.run("load", &[&file]).await.status, 0);
+    let ran = bench.run("delete", &["A", "x"]).await;
+    assert_eq!((ran.status, ran.out.as_str()), (0, "A: deleted\nx: does not exist\n"));
+    assert_eq!(bench.keys().await, ["b"]);
+    assert_eq!(bench.run("delete", &["A"]).await.status, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn show_says_that_a_study_does_not_exist() {
+    let ran = Bench::new().await.run("show", &["nobody"]).await;
+    assert_eq!((ran.status, ran.err.as_str()), (1, "studies: site 4 has no study nobody\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn show_ends_quietly_if_nobody_reads() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.run("load", &[&bench.file("a.json", large_study("a", 1))]).await.status, 0);
+    let mut child =
+        bench.command("show", &["a"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::from(child.wait_with_output().await.unwrap());
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn show_says_that_an_item_has_no_document() {
+    let bench = Bench::new().await;
+    bench.put_at(local::SITE, "bare", None).await;
+    let ran = bench.run("show", &["bare"]).await;
+    let reason = "studies: the study cannot be read: the item has no document\n";
+    assert_eq!((ran.status, ran.err.as_str()), (2, reason));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_without_any_item_is_said() {
+    let bench = Bench::new().await;
+    for (command, what) in [("check", "items"), ("list", "studies")] {
+        let ran = bench.run(command, &[]).await;
+        let reason = format!("studies: site 4 has no {what} in table ImagingStudies in region");
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+        assert!(ran.err.starts_with(&reason), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_names_each_site_once() {
+    let bench = Bench::new().await;
+    let list =
+        async |arguments: &[&str]| Ran::from(bench.at_table("list", arguments).output().await.unwrap());
+    let empty = list(&[]).await;
+    assert_eq!((empty.status, empty.out.as_str()), (1, ""));
+    for site in ["4", "5", "40", "a~b"] {
+        for id in ["a", "b", "b#00#0", "zzz"] {
+            bench.put_at(site, id, None).await;
+        }
+    }
+    let listed = list(&[]).await;
+    let mut sites: Vec<_> = listed.out.lines().collect();
+    sites.sort_unstable();
+    assert_eq!((listed.status, sites), (0, vec!["4", "40", "5", "a~b"]));
+    assert_eq!(list(&["--json"]).await.out.lines().filter(|line| *line == r#"{"site":"40"}"#).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_describes_each_study_of_a_site() {
+    let bench = Bench::new().await;
+    let meta = r#","meta":{"versionId":"7","lastUpdated":"2024-05-04T12:00:00Z"}"#;
+    let long = study("long", &format!(r#","description":"{}""#, "x".repeat(10_000)));
+    let file = bench.file("a.ndjson", [study("text", meta), long, large_study("parts", 1)].join("\n"));
+    assert_eq!(bench.run("load", &[&file]).await.status, 0);
+    bench.put("broken", AttributeValue::S("{".to_owned())).await;
+    bench.put("orphan#00#0", AttributeValue::B(Blob::new("x"))).await;
+    bench.put_at("5", "elsewhere", Some(AttributeValue::S(study("elsewhere", "")))).await;
+
+    let listed = bench.run("list", &["--json"]).await;
+    assert_eq!(listed.status, 0, "{listed:?}");
+    let studies: Vec<Value> = listed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<_> = studies.iter().map(|study| (&study["id"], &study["form"])).collect();
+    assert_eq!(
+        serde_json::json!(ids),
+        serde_json::json!([["broken", "unreadable"], ["long", "gzip"], ["parts", "parts"], ["text", "text"]])
+    );
+    let bytes = study("text", meta).len();
+    let text = serde_json::json!({
+        "id": "text", "form": "text", "bytes": bytes, "etag": "W/\"7\"", "lastUpdated": "2024-05-04T12:00:00Z"
+    });
+    assert_eq!(studies[3], text);
+    assert!(studies[2]["bytes"].as_u64().unwrap() > 409_600, "{}", studies[2]);
+
+    let table = bench.run("list", &[]).await;
+    let lines: Vec<Vec<_>> = table.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ID", "FORM", "BYTES", "LAST", "UPDATED", "ETAG"]);
+    assert_eq!(lines[4], ["text", "text", &bytes.to_string(), "2024-05-04T12:00:00Z", "W/\"7\""]);
+    assert_eq!(lines.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_all_empties_one_site_and_asks_first() {
+    let bench = Bench::new().await;
+    let file = bench.file("a.ndjson", [study("a", ""), large_study("b", 1)].join("\n"));
+    assert_eq!(bench.run("load", &[&file]).await.status, 0);
+    bench.put("orphan#00#0", AttributeValue::B(Blob::new("x"))).await;
+    bench.put_at("5", "kept", Some(AttributeValue::S(study("kept", "")))).await;
+    let before = bench.keys().await;
+
+    let ran = bench.run("delete", &["--all"]).await;
+    let reason = "studies: --all asks before it deletes; add --yes where nobody can answer\n";
+    assert_eq!((ran.status, ran.err.as_str()), (2, reason));
+    for wrong in [&["--all", "a"][..], &["--yes", "a"], &[]] {
+        assert_eq!(bench.run("delete", wrong).await.status, 2, "{wrong:?}");
+    }
+    assert_eq!(bench.keys().await, before);
+
+    let ran = bench.run("delete", &["--all", "--yes"]).await;
+    assert_eq!((ran.status, ran.out.as_str()), (0, "2 studies of site 4 deleted\n"));
+    assert_eq!(bench.keys().await, ["kept"]);
+    let ran = bench.run("delete", &["--all", "--yes"]).await;
+    assert_eq!((ran.status, ran.out.as_str()), (0, "0 studies of site 4 deleted\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_of_several_pages_is_read_to_its_end() {
+    let bench = Bench::new().await;
+    let noise: Vec<_> = (0..8).map(|n| large_study(&format!("s{n}"), n)).collect();
+    assert_eq!(bench.run("load", &[&bench.file("a.ndjson", noise.join("\n"))]).await.status, 0);
+    let checked = bench.run("check", &[]).await;
+    assert_eq!(checked.out, "8 studies can be served, 0 cannot, 0 orphaned parts\n");
+    assert_eq!(bench.run("list", &["--json"]).await.out.lines().count(), 8);
+    assert_eq!(bench.run("delete", &["--all", "--yes"]).await.out, "8 studies of site 4 deleted\n");
+    assert!(bench.keys().await.is_empty());
+}
