@@ -46,11 +46,14 @@ test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
 TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
 
 .PHONY: lint
-lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, and openapi.yaml
+lint: .venv/sam/ready .venv/checkov/ready tools/nag/node_modules/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, and openapi.yaml
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- $(TEMPLATES)
 	.venv/sam/bin/python -m unittest --quiet tools/test_stack.py tools/test_transformed.py
 	.venv/checkov/bin/checkov $(TEMPLATES:%=--file %) --framework cloudformation --quiet --compact --skip-download
+	for template in $(TEMPLATES); do \
+		.venv/sam/bin/python tools/transform $$template | $(NODE) node tools/nag/nag.js || exit 1; \
+	done
 	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		tools/openapi-lint/node_modules/.bin/redocly lint --extends recommended-strict openapi.yaml
 	$(NODE) tools/openapi-lint/node_modules/.bin/spectral lint --ruleset tools/openapi-lint/spectral.yaml \
