@@ -89,7 +89,7 @@ def findings(template, *parameters):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         file.write(transformed)
         file.flush()
-        # On the source these two are on. The transform puts the values of some parameters in their place, which W2001 calls
+        # On the source these two are on, but for W3011 on the function. The transform puts the values of some parameters in their place, which W2001 calls
         # unused; and it copies the function's UpdateReplacePolicy to all that it makes of it, where W3011 wants the other
         # policy, too.
         listed = run(
