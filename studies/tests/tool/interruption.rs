@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use imaging_study::store::Item;
 use local::dynamodb_proxy::Fault;
 use tokio::sync::Notify;
 
@@ -14,7 +16,7 @@ struct Case {
     name: &'static str,
     /// Loaded before.
     stored: Option<String>,
-    /// Written before under the id's own case, by another program or an earlier version of this one.
+    /// Written before under the id's own case, as by another program.
     hiding: Option<(&'static str, String)>,
     /// The command that is stopped, with the document for `load`.
     command: &'static str,
@@ -53,37 +55,29 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// A table as it is before, behind a server that stops answering after so many calls.
-    async fn prepare(&self, calls: usize) -> (Bench, Arc<Counter>) {
-        let counter = Arc::new(Counter { left: AtomicUsize::new(usize::MAX), ..Counter::default() });
-        let seen = Arc::clone(&counter);
-        let bench = Bench::with_faults(move |_, _| seen.call()).await;
-        if let Some(stored) = &self.stored {
-            assert_eq!(bench.run("load", &[&bench.file("stored.json", stored)]).await.status, 0);
-        }
+    /// The items that the table has before.
+    fn items(&self) -> Vec<Item> {
+        let items_of = |document: &String| {
+            let encoded = local::encoded(document);
+            encoded.parts.into_iter().chain([encoded.head])
+        };
+        let mut items: Vec<Item> = self.stored.iter().flat_map(items_of).collect();
         if let Some((key, document)) = &self.hiding {
             // As this tool would write it, but with the key in capitals.
-            let encoded = local::encoded(document);
-            for mut item in encoded.parts.into_iter().chain([encoded.head]) {
-                let capitals = |value: &mut AttributeValue| {
-                    if let AttributeValue::S(text) = value {
-                        text.replace_range(..key.len(), key);
-                    }
-                };
-                item.entry("id".to_owned()).and_modify(capitals);
+            let capitals = |value: &mut AttributeValue| {
+                if let AttributeValue::S(text) = value {
+                    text.replace_range(..key.len(), key);
+                }
+            };
+            items.extend(items_of(document).map(|mut item| {
+                item.get_mut("id").into_iter().for_each(capitals);
                 if let Some(AttributeValue::L(parts)) = item.get_mut("parts") {
                     parts.iter_mut().for_each(capitals);
                 }
-                bench.table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await.unwrap();
-            }
+                item
+            }));
         }
-        counter.calls.store(0, Ordering::SeqCst);
-        counter.left.store(calls, Ordering::SeqCst);
-        (bench, counter)
-    }
-
-    fn arguments(&self, bench: &Bench) -> String {
-        if self.command == "load" { bench.file("new.json", &self.document) } else { "A".to_owned() }
+        items
     }
 }
 
@@ -95,16 +89,22 @@ struct Counter {
 }
 
 impl Counter {
+    /// Answers so many calls from now on, but for the last one.
+    fn stop_after(&self, calls: usize) {
+        self.calls.store(0, Ordering::SeqCst);
+        self.left.store(calls, Ordering::SeqCst);
+    }
+
     fn call(&self) -> Fault {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let left = self.left.load(Ordering::SeqCst);
-        if call >= left {
-            self.stopped.notify_one();
-        }
         match call.cmp(&left) {
             std::cmp::Ordering::Less => Fault::None,
             // The database has it, the tool never learns.
-            std::cmp::Ordering::Equal => Fault::LostResponse,
+            std::cmp::Ordering::Equal => {
+                self.stopped.notify_one();
+                Fault::LostResponse
+            }
             std::cmp::Ordering::Greater => Fault::Silence,
         }
     }
@@ -112,23 +112,29 @@ impl Counter {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_stopped_after_any_call_and_run_again_ends_in_the_same_table() {
+    let counter = Arc::new(Counter { left: AtomicUsize::new(usize::MAX), ..Counter::default() });
+    let seen = Arc::clone(&counter);
+    let bench = Bench::with_faults(move |_, _| seen.call()).await;
     let mut stops = 0;
     for case in cases() {
-        let (bench, counter) = case.prepare(usize::MAX).await;
-        assert_eq!(bench.run(case.command, &[&case.arguments(&bench)]).await.status, 0);
+        let before = case.items();
+        let file = bench.file("new.json", &case.document);
+        let argument = if case.command == "load" { &file } else { "A" };
+        reset(&bench, &before).await;
+        counter.stop_after(usize::MAX);
+        assert_eq!(bench.run(case.command, &[argument]).await.status, 0);
         let calls = counter.calls.load(Ordering::SeqCst);
         let expected = bench.items().await;
-        // The first call reads nothing of the study: it shows that the table is there.
         for stop in 1..=calls {
-            let (bench, counter) = case.prepare(stop).await;
-            let argument = case.arguments(&bench);
-            let mut child = bench.command(case.command, &[&argument]).spawn().unwrap();
+            reset(&bench, &before).await;
+            counter.stop_after(stop);
+            let mut child = bench.command(case.command, &[argument]).spawn().unwrap();
             counter.stopped.notified().await;
-            // The database works on the last call.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // The database works on the last calls.
+            tokio::time::sleep(Duration::from_millis(20)).await;
             child.kill().await.unwrap();
-            counter.left.store(usize::MAX, Ordering::SeqCst);
-            let again = bench.run(case.command, &[&argument]).await;
+            counter.stop_after(usize::MAX);
+            let again = bench.run(case.command, &[argument]).await;
             assert_eq!(again.status, 0, "{}: stopped after call {stop}: {again:?}", case.name);
             assert!(bench.items().await == expected, "{}: stopped after call {stop} of {calls}", case.name);
             stops += 1;
@@ -136,4 +142,16 @@ async fn a_command_stopped_after_any_call_and_run_again_ends_in_the_same_table()
         println!("{}: {calls} calls", case.name);
     }
     println!("{stops} stops");
+}
+
+/// Puts these items in the place of all.
+async fn reset(bench: &Bench, items: &[Item]) {
+    for mut item in bench.items().await {
+        item.retain(|name, _| name == "siteId" || name == "id");
+        bench.table.delete_item().table_name(local::TABLE).set_key(Some(item)).send().await.unwrap();
+    }
+    for item in items {
+        let put = bench.table.put_item().table_name(local::TABLE).set_item(Some(item.clone()));
+        put.send().await.unwrap();
+    }
 }
