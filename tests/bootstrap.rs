@@ -110,13 +110,8 @@ async fn a_plain_answer_that_is_a_byte_larger_is_refused() {
 #[tokio::test]
 async fn the_largest_compressed_answer_is_one_that_lambda_takes() {
     // Six bits of noise a character: what gzip makes of it comes as near to its limit as can be steered.
-    let noise = std::iter::successors(Some(0x9e37_79b9_7f4a_7c15_u64), |state| {
-        let state = state ^ (state << 13);
-        let state = state ^ (state >> 7);
-        Some(state ^ (state << 17))
-    });
-    let noise = noise
-        .map(|state| char::from(b'0' + (state >> 32 & 0x3f) as u8))
+    let noise = local::noise(1)
+        .map(|number| char::from(b'0' + (number & 0x3f) as u8))
         .map(|c| if c == '\\' { '~' } else { c });
     let largest = document_of(6_080_000, noise);
     let mut accepting = event("found.json");

@@ -82,15 +82,18 @@ pub(crate) async fn store(table: &Client) -> Outcome<Vec<Document>> {
 fn study(id: &str, instances: u32) -> Value {
     let coding = |system: &str, code: &str| json!({ "system": system, "code": code });
     let modality = coding("http://dicom.nema.org/resources/ontology/DCM", "CT");
-    let mut digits = Digits(u64::from(instances));
+    // 19 digits.
+    let mut digits = local::noise(instances.into())
+        .map(|number| 1_000_000_000_000_000_000 + number % 9_000_000_000_000_000_000);
+    let mut digits = || digits.next().unwrap_or_default();
     let mut series = Vec::new();
     for first in (1..=instances).step_by(INSTANCES_PER_SERIES as usize) {
-        let uid = format!("1.2.826.0.1.3680043.2.1125.{}", digits.next());
+        let uid = format!("1.2.826.0.1.3680043.2.1125.{}", digits());
         let last = instances.min(first + INSTANCES_PER_SERIES - 1);
         let listed: Vec<Value> = (first..=last)
             .map(|number| {
                 json!({
-                    "uid": format!("{}.{}", &uid[..uid.len() - 5], digits.next()),
+                    "uid": format!("{}.{}", &uid[..uid.len() - 5], digits()),
                     "sopClass": coding("urn:ietf:rfc:3986", "urn:oid:1.2.840.10008.5.1.4.1.1.2"),
                     "number": number,
                 })
@@ -117,19 +120,6 @@ fn study(id: &str, instances: u32) -> Value {
         "description": "Cone beam CT of the mandible",
         "series": series,
     })
-}
-
-/// Numbers of 19 digits, the same in every run: `SplitMix64`.
-struct Digits(u64);
-
-impl Digits {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        1_000_000_000_000_000_000 + (mixed ^ (mixed >> 31)) % 9_000_000_000_000_000_000
-    }
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {

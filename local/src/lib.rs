@@ -77,6 +77,16 @@ pub fn json_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Numbers that compress badly and are the same in every run: `SplitMix64`.
+pub fn noise(seed: u64) -> impl Iterator<Item = u64> {
+    let states = std::iter::successors(Some(seed), |state| Some(state.wrapping_add(0x9e37_79b9_7f4a_7c15)));
+    states.skip(1).map(|state| {
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}
+
 /// The claims of a token that grants [`SITE`] for the next hour.
 pub fn claims() -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
