@@ -1,5 +1,5 @@
 //! How fast `studies load` checks documents and fills an embedded DynamoDB, in how much memory, and how it fares when
-//! writes are throttled: `cargo bench -p studies`. Prints the tables of `docs/benchmarks.md`.
+//! writes are throttled: `cargo bench -p studies`, with `-- speed` or `-- throttled` for one of the two. Prints Markdown.
 //!
 //! The tool shares the machine with the database. `BENCH_STUDIES` names another build of it.
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -31,68 +31,83 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 async fn main() -> Outcome<()> {
     let folder = std::env::temp_dir().join(format!("studies-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let measured = async {
-        println!(
-            "| instances | documents | JSON, MB | into | documents/s | MB/s | CPU, s | cores | peak, MiB |"
-        );
-        println!("|---:|---:|---:|---|---:|---:|---:|---:|---:|");
-        for (instances, count) in INPUTS {
-            let file = folder.join(format!("{instances}.ndjson"));
-            let bytes = write_studies(&file, instances, count)?;
-            let (_, database) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await?).await;
-            for (into, arguments) in
-                [("nothing", &["--dry-run"][..]), ("a table", &[]), ("the same again", &[])]
-            {
-                let run = load(database, &file, arguments).await?;
-                let (seconds, megabytes) = (run.took.as_secs_f64(), bytes as f64 / 1e6);
-                println!(
-                    "| {instances} | {count} | {megabytes:.1} | {into} | {:.0} | {:.1} | {:.2} | {:.2} | {:.1} |",
-                    f64::from(count) / seconds,
-                    megabytes / seconds,
-                    run.cpu.as_secs_f64(),
-                    run.cpu.as_secs_f64() / seconds,
-                    run.peak_kib as f64 / 1024.0
-                );
-            }
-            std::fs::remove_file(file)?;
+        if only.as_deref() != Some("throttled") {
+            speed(&folder).await?;
+            println!();
         }
-        println!("\n| writes throttled | documents | seconds | calls | writes sent for each document |");
-        println!("|---:|---:|---:|---:|---:|");
-        let file = folder.join("throttled.ndjson");
-        write_studies(&file, 1, THROTTLED)?;
-        for percent in [0, 50, 70, 90] {
-            let (_, database) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await?).await;
-            let (calls, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-            let (all, written) = (Arc::clone(&calls), Arc::clone(&writes));
-            let throttled = faulty_dynamodb(database, move |operation, _| {
-                all.fetch_add(1, Ordering::Relaxed);
-                if operation == "GetItem" {
-                    return Fault::None;
-                }
-                written.fetch_add(1, Ordering::Relaxed);
-                match fastrand::u8(0..100) {
-                    share if share >= percent => Fault::None,
-                    share if share % 2 == 0 => Fault::Error("ThrottlingException"),
-                    _ => Fault::Error("ProvisionedThroughputExceededException"),
-                }
-            })
-            .await;
-            let outcome = load(throttled, &file, &[]).await;
-            let (calls, writes) = (calls.load(Ordering::Relaxed), writes.load(Ordering::Relaxed));
-            match outcome {
-                Ok(run) => println!(
-                    "| {percent} % | {THROTTLED} | {:.1} | {calls} | {:.1} |",
-                    run.took.as_secs_f64(),
-                    writes as f64 / f64::from(THROTTLED)
-                ),
-                Err(error) => println!("| {percent} % | {THROTTLED} | {error} | {calls} | – |"),
-            }
+        if only.as_deref() != Some("speed") {
+            throttled(&folder).await?;
         }
         Ok(())
     };
     let measured: Outcome<()> = measured.await;
     std::fs::remove_dir_all(&folder)?;
     measured
+}
+
+#[expect(clippy::print_stdout, reason = "a command's output")]
+async fn speed(folder: &Path) -> Outcome<()> {
+    println!("| instances | documents | JSON, MB | into | documents/s | MB/s | CPU, s | cores | peak, MiB |");
+    println!("|---:|---:|---:|---|---:|---:|---:|---:|---:|");
+    for (instances, count) in INPUTS {
+        let file = folder.join(format!("{instances}.ndjson"));
+        let bytes = write_studies(&file, instances, count)?;
+        let (_, database) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await?).await;
+        for (into, arguments) in [("nothing", &["--dry-run"][..]), ("a table", &[]), ("the same again", &[])]
+        {
+            let run = load(database, &file, arguments).await?;
+            let (seconds, megabytes) = (run.took.as_secs_f64(), bytes as f64 / 1e6);
+            println!(
+                "| {instances} | {count} | {megabytes:.1} | {into} | {:.0} | {:.1} | {:.2} | {:.2} | {:.1} |",
+                f64::from(count) / seconds,
+                megabytes / seconds,
+                run.cpu.as_secs_f64(),
+                run.cpu.as_secs_f64() / seconds,
+                run.peak_kib as f64 / 1024.0
+            );
+        }
+        std::fs::remove_file(file)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command's output")]
+async fn throttled(folder: &Path) -> Outcome<()> {
+    println!("| writes throttled | documents | seconds | calls | writes sent for each document |");
+    println!("|---:|---:|---:|---:|---:|");
+    let file = folder.join("throttled.ndjson");
+    write_studies(&file, 1, THROTTLED)?;
+    for percent in [0, 50, 70, 90] {
+        let (_, database) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await?).await;
+        let (calls, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (all, written) = (Arc::clone(&calls), Arc::clone(&writes));
+        let throttled = faulty_dynamodb(database, move |operation, _| {
+            all.fetch_add(1, Ordering::Relaxed);
+            if operation == "GetItem" {
+                return Fault::None;
+            }
+            written.fetch_add(1, Ordering::Relaxed);
+            match fastrand::u8(0..100) {
+                share if share >= percent => Fault::None,
+                share if share % 2 == 0 => Fault::Error("ThrottlingException"),
+                _ => Fault::Error("ProvisionedThroughputExceededException"),
+            }
+        })
+        .await;
+        let outcome = load(throttled, &file, &[]).await;
+        let (calls, writes) = (calls.load(Ordering::Relaxed), writes.load(Ordering::Relaxed));
+        match outcome {
+            Ok(run) => println!(
+                "| {percent} % | {THROTTLED} | {:.1} | {calls} | {:.1} |",
+                run.took.as_secs_f64(),
+                writes as f64 / f64::from(THROTTLED)
+            ),
+            Err(error) => println!("| {percent} % | {THROTTLED} | {error} | {calls} | – |"),
+        }
+    }
+    Ok(())
 }
 
 struct Run {
