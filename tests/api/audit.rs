@@ -18,12 +18,12 @@ impl Log {
         tracing::subscriber::set_default(imaging_study::audit::subscriber(Some(level), self.clone()))
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
     /// The lines of requests.
-    fn requests(&self) -> Vec<Value> {
+    pub(super) fn requests(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("every line is JSON"));
         lines.filter(|line| line["target"] == "imaging_study::audit").collect()

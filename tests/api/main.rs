@@ -4,6 +4,8 @@
 
 mod audit;
 mod documented;
+mod events;
+mod items;
 mod routes;
 
 use std::collections::HashMap;
