@@ -248,11 +248,11 @@ impl FaultyServer {
         self.state().connections += 1;
         connection.set_nodelay(true)?;
         if let Some(steps) = self.early(Stage::Connected) {
-            return self.perform(&mut connection, steps).await;
+            return perform(&mut connection, steps, &self.0.waiting).await;
         }
         if let Some(steps) = self.early(Stage::Greeted) {
             let _ = connection.read(&mut [0; 1024]).await?;
-            return self.perform(&mut connection, steps).await;
+            return perform(&mut connection, steps, &self.0.waiting).await;
         }
         match &self.0.acceptor {
             Some(acceptor) => self.answer(acceptor.accept(connection).await?).await,
@@ -262,7 +262,7 @@ impl FaultyServer {
 
     async fn answer(&self, mut stream: impl Connection) -> std::io::Result<()> {
         if let Some(steps) = self.early(Stage::Secured) {
-            return self.perform(&mut stream, steps).await;
+            return perform(&mut stream, steps, &self.0.waiting).await;
         }
         let Some((path, headers)) = read_request(&mut stream).await? else { return Ok(()) };
         let behavior = {
@@ -272,42 +272,47 @@ impl FaultyServer {
             state.by_path.get(&path).cloned()
         };
         let steps = behavior.unwrap_or_else(|| Behavior::status(404, "")).steps;
-        self.perform(&mut stream, steps).await
+        perform(&mut stream, steps, &self.0.waiting).await
     }
+}
 
-    async fn perform(&self, stream: &mut impl Connection, steps: Vec<Step>) -> std::io::Result<()> {
-        for step in steps {
-            match step {
-                Step::Send(bytes) => stream.write_all(&bytes).await?,
-                Step::Drip(bytes, pause) => {
-                    for byte in bytes {
-                        self.0.waiting.notify_one();
-                        wait(stream, pause).await?;
-                        stream.write_all(&[byte]).await?;
-                        stream.flush().await?;
-                    }
-                }
-                Step::Repeat(bytes) => loop {
-                    stream.write_all(&bytes).await?;
-                },
-                Step::Pause(pause) => {
-                    self.0.waiting.notify_one();
+/// Takes the steps, and notifies `waiting` whenever one of them is to wait.
+pub(crate) async fn perform(
+    stream: &mut impl Connection,
+    steps: Vec<Step>,
+    waiting: &Notify,
+) -> std::io::Result<()> {
+    for step in steps {
+        match step {
+            Step::Send(bytes) => stream.write_all(&bytes).await?,
+            Step::Drip(bytes, pause) => {
+                for byte in bytes {
+                    waiting.notify_one();
                     wait(stream, pause).await?;
-                }
-                Step::Hang => {
+                    stream.write_all(&[byte]).await?;
                     stream.flush().await?;
-                    self.0.waiting.notify_one();
-                    client_left(stream).await?;
-                }
-                Step::Reset => {
-                    stream.flush().await?;
-                    // Closing such a socket sends RST.
-                    return stream.tcp().set_zero_linger();
                 }
             }
+            Step::Repeat(bytes) => loop {
+                stream.write_all(&bytes).await?;
+            },
+            Step::Pause(pause) => {
+                waiting.notify_one();
+                wait(stream, pause).await?;
+            }
+            Step::Hang => {
+                stream.flush().await?;
+                waiting.notify_one();
+                client_left(stream).await?;
+            }
+            Step::Reset => {
+                stream.flush().await?;
+                // Closing such a socket sends RST.
+                return stream.tcp().set_zero_linger();
+            }
         }
-        stream.shutdown().await
     }
+    stream.shutdown().await
 }
 
 /// Waits for a while, but not for a client that is gone.
@@ -325,7 +330,7 @@ async fn client_left(stream: &mut impl Connection) -> std::io::Result<()> {
 }
 
 /// A TCP connection, with TLS or without.
-trait Connection: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
     fn tcp(&self) -> &TcpStream;
 }
 

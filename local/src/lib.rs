@@ -11,6 +11,8 @@
 pub mod dynamodb_proxy;
 #[cfg(feature = "faults")]
 pub mod faulty;
+#[cfg(feature = "faults")]
+pub mod faulty_store;
 #[cfg(feature = "tls")]
 pub mod issuer;
 pub mod process;

@@ -15,7 +15,14 @@ use aws_sdk_dynamodb::config::endpoint::{
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextMut;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
+use http_body_util::Limited;
 use thiserror::Error;
 
 pub(crate) use encode::compress;
@@ -30,6 +37,8 @@ use crate::ids::{SiteId, StudyRef};
 
 /// Time limit of one read with all its calls.
 pub const READ: Duration = Duration::from_secs(5);
+/// Maximum size of a response of DynamoDB: several times an item of 400 KB with every character escaped.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 /// Parts of a document that are fetched at once.
 const PARTS_AT_ONCE: usize = 4;
 
@@ -84,7 +93,9 @@ impl Store {
     #[must_use]
     pub fn new(aws: &SdkConfig, endpoint: Option<&str>, table: String, consistent: bool) -> Self {
         let resolver = ResolvedOnce { rules: DefaultResolver::new(), endpoint: OnceLock::new() };
-        let mut config = aws_sdk_dynamodb::config::Builder::from(aws).endpoint_resolver(resolver);
+        let mut config = aws_sdk_dynamodb::config::Builder::from(aws)
+            .endpoint_resolver(resolver)
+            .interceptor(LimitedResponse);
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
@@ -260,6 +271,29 @@ impl ResolveEndpoint for ResolvedOnce {
     }
 }
 
+/// Stops reading a response at [`MAX_RESPONSE_BYTES`]: the SDK would keep all of it in memory.
+#[derive(Debug)]
+struct LimitedResponse;
+
+#[dyn_dispatch_hint]
+impl Intercept for LimitedResponse {
+    fn name(&self) -> &'static str {
+        "LimitedResponse"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response_mut();
+        let body = Limited::new(response.take_body(), MAX_RESPONSE_BYTES);
+        *response.body_mut() = SdkBody::from_body_1_x(body);
+        Ok(())
+    }
+}
+
 impl From<SdkError<GetItemError>> for StoreError {
     fn from(error: SdkError<GetItemError>) -> Self {
         let boxed = Box::new(error);
@@ -270,8 +304,11 @@ impl From<SdkError<GetItemError>> for StoreError {
             SdkError::ConstructionFailure(_) => Self::Refused(boxed),
             SdkError::DispatchFailure(failure) if failure.is_user() => Self::Refused(boxed),
             SdkError::ServiceError(service) => match service.err().code() {
-                code if throttles(code) => Self::Throttled(boxed),
-                _ if service.raw().status().is_server_error() => Self::Unreachable(boxed),
+                code if throttles(code) || service.raw().status().as_u16() == 429 => Self::Throttled(boxed),
+                // A response that is no error, and cannot be read either, is damaged.
+                _ if service.raw().status().is_server_error() || service.raw().status().is_success() => {
+                    Self::Unreachable(boxed)
+                }
                 _ => Self::Refused(boxed),
             },
             _ => Self::Unreachable(boxed),

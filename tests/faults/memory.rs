@@ -1,0 +1,98 @@
+//! The memory that a request takes, as the operating system counts it (`VmHWM`): at most that of a plain read of the same
+//! document, one more copy of it, and 16 MiB.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use local::process::Accounts;
+use local::runtime_api::Function;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// What a client may ask for beyond a plain read.
+const REQUESTS: [(&str, &str); 7] = [
+    ("", "identity"),
+    ("_pretty=true", "identity"),
+    ("_pretty=true", "gzip"),
+    ("_summary=data", "gzip"),
+    ("_summary=true", "gzip"),
+    ("_elements=extension,series", "identity"),
+    ("_elements=extension&_pretty=true", "gzip"),
+];
+const KIB: usize = 1 << 10;
+/// Of the documents that are stored as gzip.
+const LARGE: usize = 8 << 20;
+
+/// A study with these extensions, repeated up to this many bytes.
+fn study(extension: &str, bytes: usize) -> String {
+    let count = (bytes / (extension.len() + 1)).max(1);
+    let extensions = vec![extension; count].join(",");
+    format!(r#"{{"resourceType":"ImagingStudy","id":"panoramic","extension":[{extensions}]}}"#)
+}
+
+fn nested(depth: usize) -> String {
+    format!("{}1{}", r#"{"a":["#.repeat(depth), "]}".repeat(depth))
+}
+
+fn documents() -> Vec<(&'static str, String)> {
+    let members: Vec<_> = (0..30_000).map(|index| format!("\"m{index}\":1")).collect();
+    vec![
+        ("depth 1", study(&nested(1), LARGE)),
+        ("depth 10", study(&nested(10), LARGE)),
+        ("depth 45", study(&nested(45), LARGE)),
+        ("depth 24,000", study(&nested(12_000), 1)),
+        ("30,000 members", study(&format!("{{{}}}", members.join(",")), 1)),
+        ("30,000 top members", format!(r#"{{"resourceType":"ImagingStudy",{}}}"#, members.join(","))),
+        (
+            "a million members",
+            format!(r#"{{"resourceType":"ImagingStudy"{}}}"#, r#","a":1"#.repeat(1_000_000)),
+        ),
+    ]
+}
+
+/// Answers one request in a function of its own: the status and the peak of its memory, in KiB.
+async fn peak(endpoint: &str, query: &str, encoding: &str) -> (Value, usize) {
+    let mut event: Value = serde_json::from_str(include_str!("../../events/found.json")).unwrap();
+    event["headers"]["accept-encoding"] = json!(encoding);
+    event["rawQueryString"] = json!(query);
+    let function = Function::start(env!("CARGO_BIN_EXE_bootstrap"), &local::environment(endpoint)).await;
+    let answer = function.invoke(event).await.expect("an answer, not an error");
+    let peak = Accounts::of(function.process.id().unwrap()).peak_kib().unwrap();
+    (answer["statusCode"].clone(), peak as usize)
+}
+
+#[tokio::test]
+async fn no_request_takes_more_than_a_plain_read_one_more_copy_and_16_mib() {
+    let _turn = crate::TURN.lock().await;
+    let mut exceeded = Vec::new();
+    for (name, json) in documents() {
+        let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
+        let endpoint = format!("http://{address}");
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(json.as_bytes()).unwrap();
+        let gzip = encoder.finish().unwrap();
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let document = if json.len() < 380_000 { text(&json) } else { AttributeValue::B(Blob::new(gzip)) };
+        let put = table.put_item().table_name(local::TABLE);
+        let put = put.item("siteId", text(local::SITE)).item("id", text("panoramic"));
+        put.item("document", document).item("etag", text("W/\"1\"")).send().await.unwrap();
+
+        let (status, plain) = peak(&endpoint, "", "gzip").await;
+        assert_eq!(status, 200, "{name}");
+        let limit = plain + json.len() / KIB + 16 * KIB;
+        let mut row = format!("{name}: {} KiB; plain {plain}, limit {limit}", json.len() / KIB);
+        for (query, encoding) in REQUESTS {
+            let (status, peak) = peak(&endpoint, query, encoding).await;
+            write!(row, "; {query} {encoding} {status} {peak}").unwrap();
+            if peak > limit || ![200, 406].map(Value::from).contains(&status) {
+                exceeded.push(format!("{name} {query} {encoding}: {status}, {peak} of {limit} KiB"));
+            }
+        }
+        println!("{row}");
+    }
+    assert!(exceeded.is_empty(), "{exceeded:#?}");
+}
