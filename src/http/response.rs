@@ -239,16 +239,36 @@ fn payload_len(text: &str) -> usize {
         // Cannot reach the limit, whatever it contains.
         return text.len();
     }
-    let escaped = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
-        0..=31 => 6,
-        _ => 1,
-    });
-    escaped.sum::<usize>() + 2
+    let quoted = count(text, |byte| matches!(byte, b'"' | b'\\'));
+    let control = count(text, |byte| byte < b' ');
+    let short = count(text, |byte| matches!(byte, b'\n' | b'\r' | b'\t' | 8 | 12));
+    // `\n` and its like are two bytes, `\u0001` and its like are six.
+    text.len() + 2 + quoted + short + 5 * (control - short)
+}
+
+/// The bytes of `text` for which `predicate` holds. Sums that fit a byte let the compiler count 16 bytes at once, where
+/// a `match` takes them one by one: a sixth of the CPU time of a large study sent as text.
+fn count(text: &str, predicate: impl Fn(u8) -> bool) -> usize {
+    let chunks = text.as_bytes().chunks(240);
+    chunks.map(|chunk| usize::from(chunk.iter().map(|&byte| u8::from(predicate(byte))).sum::<u8>())).sum()
 }
 
 /// An HTTP-date (RFC 9110 §5.6.7); `None` before 1970 and after 9999.
 fn http_date(seconds: i64) -> Option<HeaderValue> {
     let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds < 253_402_300_800)?;
     HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_length_is_that_of_the_json_string() {
+        let all: String = (0..=255).map(char::from).collect();
+        for part in [&all, "\"", "\\", "\n\r\t\u{8}\u{c}", "\0\u{1f}", "ä\u{1f9b7}", "a"] {
+            let text = part.repeat(MAX_TEXT_BYTES / 6 / part.len() + 2);
+            assert_eq!(payload_len(&text), serde_json::to_string(&text).unwrap().len(), "{part:?}");
+        }
+    }
 }
