@@ -38,6 +38,8 @@ pub(crate) struct Read {
     /// From its arrival to the last byte of the answer.
     pub(crate) latency: Duration,
     pub(crate) stalls: bool,
+    /// Whether the answer was 503 or 504: the function or this machine was overloaded.
+    pub(crate) gave_up: bool,
 }
 
 /// The spread of latencies.
@@ -89,17 +91,16 @@ impl Reads {
         event.replacen("TOKEN", token, 1).replacen("REQUEST", &request(number), 1)
     }
 
-    /// An error unless this is the answer to the read of this number.
-    pub(crate) fn check(&self, number: u64, sent: &Sent) -> Outcome<()> {
+    /// An error unless this is the answer to the read of this number. Whether it is the study.
+    pub(crate) fn check(&self, number: u64, sent: &Sent) -> Outcome<bool> {
         let answer = answer(sent)?;
-        if answer.status_code != 200 {
-            return Err(format!("read {number}: {} {}", answer.status_code, answer.body).into());
+        let mine = answer.headers.get("x-request-id") == Some(&request(number));
+        match answer.status_code {
+            503 | 504 if mine => Ok(false),
+            200 if mine && self.documents.get(study(number)) == Some(&answer.body) => Ok(true),
+            200 => Err(format!("read {number} got the answer to another").into()),
+            status => Err(format!("read {number}: {status} {}", answer.body).into()),
         }
-        let expected = self.documents.get(study(number));
-        if expected != Some(&answer.body) || answer.headers.get("x-request-id") != Some(&request(number)) {
-            return Err(format!("read {number} got the answer to another").into());
-        }
-        Ok(())
     }
 }
 
@@ -184,8 +185,8 @@ async fn read(api: &RuntimeApi, reads: &Reads, tokens: &[String]) -> Outcome<Rea
     let event = reads.event(number, &tokens[study(number) % tokens.len()]);
     let arrived = Instant::now();
     let sent = api.exchange(event).await;
-    reads.check(number, &sent)?;
-    Ok(Read { latency: sent.at - arrived, stalls: study(number).is_multiple_of(STALLS) })
+    let gave_up = !reads.check(number, &sent)?;
+    Ok(Read { latency: sent.at - arrived, stalls: study(number).is_multiple_of(STALLS), gave_up })
 }
 
 impl Latencies {

@@ -12,8 +12,8 @@ pub(crate) fn markdown(bench: &Bench, rows: &[Row], keys: &Keys, soak: &[Sample]
     writeln!(
         out,
         "The table answers after {LATENCY:?}; one read in {STALLS} stalls for {STALL:?}. Each row is a new process, \
-         measured for {:?} after a second of warm-up. Every answer was compared with the document and the request \
-         that it is for.\n",
+         measured for {:?} after a warm-up. Every answer was compared with the document and the request that it is \
+         for.\n",
         bench.settings.duration
     )?;
     goals(&mut out, rows)?;
@@ -69,7 +69,7 @@ fn rows_table(out: &mut String, rows: &[Row]) -> Outcome<()> {
     writeln!(
         out,
         "| at once | arrivals | reads a second | p50, ms | p99, ms | p99 of reads that did not stall, ms | CPU a read, ms | peak, \
-         MiB | threads | open files |\n|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+         MiB | threads | open files | 503 or 504 |\n|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     )?;
     for row in rows {
         let arrivals = match row.arrivals {
@@ -79,7 +79,7 @@ fn rows_table(out: &mut String, rows: &[Row]) -> Outcome<()> {
         let Latencies { p50, p99, p99_unstalled } = row.latency;
         writeln!(
             out,
-            "| {} | {arrivals} | {:.0} | {:.2} | {:.2} | {:.2} | {:.3} | {:.2} | {} | {} |",
+            "| {} | {arrivals} | {:.0} | {:.2} | {:.2} | {:.2} | {:.3} | {:.2} | {} | {} | {} |",
             row.concurrency,
             row.reads_a_second,
             milliseconds(p50),
@@ -88,7 +88,8 @@ fn rows_table(out: &mut String, rows: &[Row]) -> Outcome<()> {
             milliseconds(row.cpu),
             mib(row.peak_kib),
             row.threads,
-            row.open_files
+            row.open_files,
+            row.gave_up
         )?;
     }
     writeln!(out)?;
