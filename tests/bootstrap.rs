@@ -60,7 +60,7 @@ fn document_of(bytes: usize, mut description: impl Iterator<Item = char>) -> Str
 }
 
 #[tokio::test]
-async fn every_event_is_answered_as_the_table_beside_it_says() {
+async fn every_event_is_answered_as_expected_tsv_says() {
     let mut function = function().await;
     for (name, status, reason) in expected() {
         let answer = function.invoke(event(&name)).await.expect("an answer, not an error");

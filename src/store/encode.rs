@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_headers_and_the_patient_check_need_stands_beside_the_document() {
+    fn what_headers_and_the_patient_check_need_is_stored_next_to_the_document() {
         let head = of(&study("")).unwrap().head;
         assert_eq!(s(&head, "etag"), Some("W/\"1\""));
         assert_eq!(s(&head, "lastUpdated"), Some("2024-05-04T12:00:00Z"));

@@ -19,7 +19,7 @@ pub(crate) struct Report {
 }
 
 enum Destination {
-    /// A file beside the one that it will replace.
+    /// A file in the folder of the one that it will replace.
     Temporary(BufWriter<NamedTempFile>),
     /// What cannot be replaced: a device or a pipe.
     Stream(BufWriter<File>),

@@ -109,7 +109,7 @@ impl Site {
         self.table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
-    /// Puts an item that stands under `id` and has these attributes besides.
+    /// Puts an item with this `id` and these attributes.
     async fn put_attributes<const N: usize>(&self, id: &str, attributes: [(&str, AttributeValue); N]) {
         let mut item = HashMap::from([("siteId".to_owned(), text(local::SITE)), ("id".to_owned(), text(id))]);
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
@@ -359,7 +359,7 @@ mod a_stored_form {
     }
 
     #[tokio::test]
-    async fn of_gzip_without_attributes_beside_it_is_opened_for_its_headers() {
+    async fn of_gzip_without_stored_properties_is_opened_for_its_headers() {
         let site = Site::new().await;
         site.put_attributes("a", [("document", AttributeValue::B(Blob::new(gzip(STUDY.as_bytes()))))]).await;
         let response = site.answer(get("a").header("accept-encoding", "gzip")).await;
