@@ -15,6 +15,7 @@ pub mod faulty;
 pub mod faulty_store;
 #[cfg(feature = "tls")]
 pub mod issuer;
+pub mod log;
 pub mod process;
 pub mod relay;
 pub mod runtime_api;

@@ -1,25 +1,22 @@
 //! The line that a request leaves in the log, whichever way it ends.
 
-use std::io;
-use std::sync::Mutex;
-
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector, http_client_fn};
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
 /// What was logged while it lives.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(local::log::Log);
 
 impl Log {
     pub(super) fn listen(&self, level: &str) -> DefaultGuard {
-        tracing::subscriber::set_default(imaging_study::audit::subscriber(Some(level), self.clone()))
+        let log = self.0.clone();
+        tracing::subscriber::set_default(imaging_study::audit::subscriber(Some(level), move || log.clone()))
     }
 
     pub(super) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        self.0.text()
     }
 
     /// The lines of requests.
@@ -34,24 +31,6 @@ impl Log {
         let lines = self.requests();
         assert_eq!(lines.len(), 1, "{lines:?}");
         lines[0].clone()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 

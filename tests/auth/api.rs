@@ -1,8 +1,6 @@
 //! The whole service around the verifier: the response, the log, and the requests to the table.
 
 use std::collections::HashMap;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, StatusCode, header};
 use imaging_study::Service;
@@ -16,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::*;
 use local::faulty::{Behavior, FaultyServer};
+use local::log::Log;
 
 pub(crate) struct Api {
     service: Service,
@@ -54,7 +53,7 @@ impl Api {
 
     /// Does what Init does. Returns the log.
     pub(crate) async fn warm_up(&self) -> String {
-        let _capturing = tracing::subscriber::set_default(self.log.subscriber());
+        let _capturing = tracing::subscriber::set_default(subscriber(&self.log));
         self.service.warm_up().await;
         self.log.take()
     }
@@ -76,7 +75,7 @@ impl Api {
     pub(crate) async fn invoke(&self, event: &Value) -> Reply {
         let event = serde_json::from_str(&event.to_string()).unwrap();
         let response = {
-            let _capturing = tracing::subscriber::set_default(self.log.subscriber());
+            let _capturing = tracing::subscriber::set_default(subscriber(&self.log));
             let response = self.service.invoke(LambdaEvent::new(event, Context::default())).await;
             serde_json::to_value(response.unwrap()).unwrap()
         };
@@ -98,7 +97,7 @@ impl Api {
         *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = headers;
         let answer = {
-            let _capturing = tracing::subscriber::set_default(self.log.subscriber());
+            let _capturing = tracing::subscriber::set_default(subscriber(&self.log));
             self.service.handle(request).await.0
         };
         let log = self.log.take();
@@ -216,31 +215,11 @@ fn secrets() -> Vec<String> {
     secrets
 }
 
-/// A log in memory: all events of this crate, and those of others from WARN on, as in production.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
-        let log = self.clone();
-        let lines =
-            tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || log.clone());
-        let targets =
-            Targets::new().with_default(LevelFilter::WARN).with_target("imaging_study", LevelFilter::TRACE);
-        tracing_subscriber::registry().with(lines.with_filter(targets))
-    }
-
-    pub(crate) fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Writes all events of this crate, and those of others from WARN on, as in production.
+pub(crate) fn subscriber(log: &Log) -> impl tracing::Subscriber + Send + Sync + 'static {
+    let log = log.clone();
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || log.clone());
+    let targets =
+        Targets::new().with_default(LevelFilter::WARN).with_target("imaging_study", LevelFilter::TRACE);
+    tracing_subscriber::registry().with(lines.with_filter(targets))
 }

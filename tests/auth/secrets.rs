@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use imaging_study::auth::{KeySource, Verifier};
 use serde_json::{Value, json};
 
-use crate::api::Log;
+use crate::api::subscriber;
 use crate::support::*;
 use local::faulty::{Behavior, FaultyServer};
 
@@ -176,8 +176,8 @@ async fn an_unreadable_response_is_not_quoted() {
     ] {
         let secrets = Secrets::text(BARE, "HS256").await;
         secrets.server.set("/", answer);
-        let log = Log::default();
-        let _capturing = tracing::subscriber::set_default(log.subscriber());
+        let log = local::log::Log::default();
+        let _capturing = tracing::subscriber::set_default(subscriber(&log));
         assert!(secrets.verifier.load_keys().await.is_err());
         let log = log.take();
         assert!(log.contains("Secrets Manager: "), "{log}");

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use imaging_study::auth::{KeySource, Principal, Settings};
 use serde_json::{Value, json};
 
-use crate::api::{Api, Log};
+use crate::api::{Api, subscriber};
 use crate::support::*;
 
 /// Requests that must be rejected, each a test of its own: its name, its headers and the reason.
@@ -509,8 +509,8 @@ async fn without_leeway_a_token_expires_at_exp() {
 
 #[tokio::test]
 async fn a_disabled_check_is_logged_at_start() {
-    let log = Log::default();
-    let _capturing = tracing::subscriber::set_default(log.subscriber());
+    let log = local::log::Log::default();
+    let _capturing = tracing::subscriber::set_default(subscriber(&log));
     let settings = || settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");
     verifier_with(settings());
     assert_eq!(log.take(), "");

@@ -4,7 +4,6 @@
 //! is a 200. When the source misbehaves again after the keys have expired, the old keys stay valid, and the read is a 200.
 //! Every read ends within the time of a fetch, and neither response nor log holds anything of token, keys or source.
 
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -16,6 +15,7 @@ use imaging_study::store::Store;
 use imaging_study::{Service, audit};
 use lambda_http::{Body, Request, http::header};
 use local::faulty::{Behavior, FaultyServer, Stage, Step, head};
+use local::log::Log;
 use serde_json::{Value, json};
 
 use Outcome::{Found, Unavailable};
@@ -466,25 +466,5 @@ impl Clock {
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         SystemTime::now() + *self.0.lock().unwrap()
-    }
-}
-
-/// A log in memory.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -1,0 +1,34 @@
+//! A log in memory.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What was written, shared by all clones.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The text so far.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.bytes().clone()).expect("a log is text")
+    }
+
+    /// The text since the last call.
+    pub fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.bytes())).expect("a log is text")
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().expect("no writer panics")
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
