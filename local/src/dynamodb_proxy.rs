@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::RwLock;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,31 +27,57 @@ pub enum Fault {
     LostResponse,
 }
 
+/// The server, which runs for as long as the runtime lives.
+pub struct FaultyDynamodb {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Each call has a read lock from before its fault is decided until the database has answered.
+    calls: Arc<RwLock<()>>,
+}
+
+impl FaultyDynamodb {
+    /// Waits until the database has answered every call that was forwarded to it.
+    pub async fn settled(&self) {
+        drop(self.calls.write().await);
+    }
+}
+
 /// Starts a server that forwards calls to `database`, except for those that `fault` fails. It sees the name of the
-/// operation (`PutItem`) and the request.
+/// operation (`PutItem`) and the request. A call that is forwarded reaches the database even if the caller ends.
 pub async fn faulty_dynamodb(
     database: SocketAddr,
     fault: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
-) -> SocketAddr {
+) -> FaultyDynamodb {
     let connector = SharedHttpConnector::new(Connector::builder().build_http());
     let fault = Arc::new(fault);
+    let calls = Arc::<RwLock<()>>::default();
+    let locks = Arc::clone(&calls);
     let answer = move |request: Request| {
-        let (fault, connector) = (Arc::clone(&fault), connector.clone());
+        let (fault, connector, locks) = (Arc::clone(&fault), connector.clone(), Arc::clone(&locks));
         async move {
             let (parts, body) = request.into_parts();
             let target = parts.headers["x-amz-target"].to_str().expect("an operation").to_owned();
             let operation = target.rsplit('.').next().unwrap_or_default();
             let body = to_bytes(body, usize::MAX).await.expect("a whole request");
+            let forwarding = locks.read_owned().await;
             let fault = fault(operation, &serde_json::from_slice(&body).expect("JSON"));
             match fault {
                 Fault::Error(code) => return error(code),
-                Fault::Silence => std::future::pending().await,
+                Fault::Silence => {
+                    drop(forwarding);
+                    return std::future::pending().await;
+                }
                 Fault::None | Fault::LostResponse => {}
             }
             let mut forwarded = lambda_http::http::Request::from_parts(parts, SdkBody::from(body));
             *forwarded.uri_mut() = format!("http://{database}/").parse().expect("an address is a URL");
             let request = forwarded.try_into().expect("the request came over HTTP/1.1");
-            let answered = connector.call(request).await.expect("the database answers");
+            let call = tokio::spawn(async move {
+                let answered = connector.call(request).await.expect("the database answers");
+                drop(forwarding);
+                answered
+            });
+            let answered = call.await.expect("the database answers");
             if fault == Fault::LostResponse {
                 std::future::pending::<()>().await;
             }
@@ -61,7 +88,7 @@ pub async fn faulty_dynamodb(
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener");
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
-    address
+    FaultyDynamodb { address, calls }
 }
 
 fn error(code: &str) -> Response {

@@ -90,6 +90,13 @@ pub fn noise(seed: u64) -> impl Iterator<Item = u64> {
     })
 }
 
+/// So many hexadecimal digits of [`noise`].
+#[must_use]
+pub fn noise_text(seed: u64, length: usize) -> String {
+    let digit = |number| char::from_digit((number & 15) as u32, 16).expect("a hexadecimal digit");
+    noise(seed).map(digit).take(length).collect()
+}
+
 /// The claims of a token that grants [`SITE`] for the next hour.
 pub fn claims() -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();

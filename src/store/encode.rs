@@ -153,14 +153,7 @@ mod tests {
 
     /// Digits that gzip can make little of.
     fn noise(bytes: usize) -> String {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let digit = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            char::from_digit((state >> 40) as u32 & 15, 16).unwrap()
-        };
-        std::iter::repeat_with(digit).take(bytes).collect()
+        local::noise_text(1, bytes)
     }
 
     fn s<'a>(item: &'a Item, name: &str) -> Option<&'a str> {

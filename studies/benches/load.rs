@@ -96,7 +96,7 @@ async fn throttled(folder: &Path) -> Outcome<()> {
             }
         })
         .await;
-        let outcome = load(throttled, &file, &[]).await;
+        let outcome = load(throttled.address, &file, &[]).await;
         let (calls, writes) = (calls.load(Ordering::Relaxed), writes.load(Ordering::Relaxed));
         match outcome {
             Ok(run) => println!(

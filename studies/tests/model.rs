@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,7 +20,7 @@ use imaging_study::auth::Verifier;
 use imaging_study::config::Config;
 use imaging_study::store::Store;
 use lambda_http::http;
-use local::dynamodb_proxy::{Fault, faulty_dynamodb};
+use local::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
@@ -61,15 +60,7 @@ impl Document {
             Size::Medium => 20_000,
             Size::Large => 900_000,
         };
-        let mut state = u64::from(version).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let noise: String = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            char::from_digit((state >> 40) as u32 & 15, 16).unwrap()
-        })
-        .take(length)
-        .collect();
+        let noise: String = local::noise_text(version.into(), length);
         format!(
             r#"{{"resourceType":"ImagingStudy","id":"{id}","meta":{{"versionId":"{version}"}},"status":"available","subject":{{"reference":"Patient/1"}},"description":"{noise}"}}"#
         )
@@ -209,9 +200,9 @@ impl World {
             }
             Step::KilledLoad(documents, calls) => {
                 let gate = Gate::open(self.address, *calls).await;
-                load(gate.address, documents, Some(&gate)).await;
-                // Calls that were under way when the tool was killed may still arrive.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                load(gate.table.address, documents, Some(&gate)).await;
+                // Calls that were under way when the tool was killed still arrive.
+                gate.table.settled().await;
             }
             Step::LoadAgain(_) => unreachable!("resolved"),
             Step::Put(key, document) => {
@@ -295,7 +286,7 @@ async fn load(address: SocketAddr, documents: &[Document], gate: Option<&Gate>) 
 
 /// A way to the table that lets a number of calls pass, and answers no later one.
 struct Gate {
-    address: SocketAddr,
+    table: FaultyDynamodb,
     closed: Arc<Notify>,
 }
 
@@ -311,7 +302,7 @@ impl Gate {
             notify.notify_one();
             Fault::Silence
         };
-        Self { address: faulty_dynamodb(table, fault).await, closed }
+        Self { table: faulty_dynamodb(table, fault).await, closed }
     }
 }
 

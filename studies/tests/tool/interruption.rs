@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use imaging_study::store::Item;
 use local::dynamodb_proxy::Fault;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::{Bench, large_study, study};
 
@@ -112,36 +112,38 @@ impl Counter {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_stopped_after_any_call_and_run_again_ends_in_the_same_table() {
+    let cases: JoinSet<(&str, usize)> = cases().into_iter().map(stopped_after_each_call).collect();
+    for (name, calls) in cases.join_all().await {
+        println!("{name}: {calls} calls");
+    }
+}
+
+/// Returns the case's name, and how many calls the command makes.
+async fn stopped_after_each_call(case: Case) -> (&'static str, usize) {
     let counter = Arc::new(Counter { left: AtomicUsize::new(usize::MAX), ..Counter::default() });
     let seen = Arc::clone(&counter);
     let bench = Bench::with_faults(move |_, _| seen.call()).await;
-    let mut stops = 0;
-    for case in cases() {
-        let before = case.items();
-        let file = bench.file("new.json", &case.document);
-        let argument = if case.command == "load" { &file } else { "A" };
+    let before = case.items();
+    let file = bench.file("new.json", &case.document);
+    let argument = if case.command == "load" { &file } else { "A" };
+    reset(&bench, &before).await;
+    counter.stop_after(usize::MAX);
+    assert_eq!(bench.run(case.command, &[argument]).await.status, 0);
+    let calls = counter.calls.load(Ordering::SeqCst);
+    let expected = bench.items().await;
+    for stop in 1..=calls {
         reset(&bench, &before).await;
+        counter.stop_after(stop);
+        let mut child = bench.command(case.command, &[argument]).spawn().unwrap();
+        counter.stopped.notified().await;
+        bench.faulty.as_ref().unwrap().settled().await;
+        child.kill().await.unwrap();
         counter.stop_after(usize::MAX);
-        assert_eq!(bench.run(case.command, &[argument]).await.status, 0);
-        let calls = counter.calls.load(Ordering::SeqCst);
-        let expected = bench.items().await;
-        for stop in 1..=calls {
-            reset(&bench, &before).await;
-            counter.stop_after(stop);
-            let mut child = bench.command(case.command, &[argument]).spawn().unwrap();
-            counter.stopped.notified().await;
-            // The database works on the last calls.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            child.kill().await.unwrap();
-            counter.stop_after(usize::MAX);
-            let again = bench.run(case.command, &[argument]).await;
-            assert_eq!(again.status, 0, "{}: stopped after call {stop}: {again:?}", case.name);
-            assert!(bench.items().await == expected, "{}: stopped after call {stop} of {calls}", case.name);
-            stops += 1;
-        }
-        println!("{}: {calls} calls", case.name);
+        let again = bench.run(case.command, &[argument]).await;
+        assert_eq!(again.status, 0, "{}: stopped after call {stop}: {again:?}", case.name);
+        assert!(bench.items().await == expected, "{}: stopped after call {stop} of {calls}", case.name);
     }
-    println!("{stops} stops");
+    (case.name, calls)
 }
 
 /// Puts these items in the place of all.

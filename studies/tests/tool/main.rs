@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use local::dynamodb_proxy::{Fault, faulty_dynamodb};
+use local::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -27,18 +27,21 @@ struct Bench {
     table: Client,
     /// Where the tool finds the database.
     endpoint: SocketAddr,
+    /// The server between tool and database, if there is one.
+    faulty: Option<FaultyDynamodb>,
 }
 
 impl Bench {
     async fn new() -> Self {
         let (table, endpoint) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
-        Self { folder: tempfile::tempdir().unwrap(), table, endpoint }
+        Self { folder: tempfile::tempdir().unwrap(), table, endpoint, faulty: None }
     }
 
     /// The same, with a server between tool and database that fails calls.
     async fn with_faults(fault: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
         let bench = Self::new().await;
-        Self { endpoint: faulty_dynamodb(bench.endpoint, fault).await, ..bench }
+        let faulty = faulty_dynamodb(bench.endpoint, fault).await;
+        Self { endpoint: faulty.address, faulty: Some(faulty), ..bench }
     }
 
     fn path(&self, name: &str) -> String {
