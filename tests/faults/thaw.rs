@@ -16,6 +16,11 @@ use tokio::net::TcpListener;
 
 const STUDY: &str = r#"{"resourceType":"ImagingStudy","id":"panoramic","status":"available"}"#;
 
+/// Time limit of one attempt, in `src/aws.rs`.
+const ATTEMPT: Duration = Duration::from_millis(1_500);
+/// For the wait before the second attempt, at most 50 ms, and that attempt.
+const SECOND_ATTEMPT: Duration = Duration::from_millis(500);
+
 /// Puts a study in this many parts.
 pub(super) async fn put_in_parts(table: &Client, json: &str, parts: usize) {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -49,7 +54,7 @@ async fn read(function: &Function) -> (Value, Duration) {
 }
 
 #[tokio::test]
-async fn the_first_read_after_a_thaw_is_200_within_2_s_however_many_parts_were_read_before() {
+async fn the_first_read_after_a_thaw_needs_one_more_attempt_at_most_however_many_parts_were_read_before() {
     let _turn = crate::TURN.lock().await;
     let mut failed = Vec::new();
     for parts in [0, 2, 5, 12] {
@@ -70,7 +75,7 @@ async fn the_first_read_after_a_thaw_is_200_within_2_s_however_many_parts_were_r
             let again = read(&function).await;
             let row = format!("{parts:>2} parts, {death:?}: {before:?}, thawed {after:?}, then {again:?}");
             println!("{row}");
-            if before.0 != 200 || after.0 != 200 || again.0 != 200 || after.1 > Duration::from_secs(2) {
+            if before.0 != 200 || after.0 != 200 || again.0 != 200 || after.1 > ATTEMPT + SECOND_ATTEMPT {
                 failed.push(row);
             }
         }
