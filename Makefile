@@ -30,6 +30,9 @@ help: ## List the targets
 run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
 	cargo run --quiet --locked -p local
 
+# Twice as many tests at once as there are processors: many of them wait for a time limit.
+test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+
 .PHONY: test
 test: ## Run all tests; they need no service, no account and no container
 	cargo test --workspace --locked
