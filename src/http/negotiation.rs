@@ -220,10 +220,14 @@ mod tests {
     fn the_format_parameter_overrides_accept() {
         for (format, media) in [
             ("json", Some(Media::FhirJson)),
+            ("JSON", Some(Media::FhirJson)),
             ("application/json", Some(Media::Json)),
+            ("text/json", Some(Media::Json)),
             ("application/fhir+json", Some(Media::FhirJson)),
             ("application/fhir json", Some(Media::FhirJson)),
             ("application/fhir+json; fhirVersion=4.0", Some(Media::FhirJson)),
+            ("application/fhir+json; fhirVersion=\"4.0.1\"", Some(Media::FhirJson)),
+            ("application/fhir+json; fhirVersion=5.0", None),
             ("xml", None),
             ("", None),
         ] {
@@ -255,6 +259,32 @@ mod tests {
             ("*;q=0", None),
         ] {
             assert_eq!(coding(line), accepted, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_weight_has_at_most_three_digits_and_is_at_most_one() {
+        for (parameters, thousandths) in [
+            ("", 1000),
+            ("charset=utf-8", 1000),
+            ("q=0", 0),
+            ("q=0.", 0),
+            ("q=0.5", 500),
+            ("q=0.05", 50),
+            ("q=0.005", 5),
+            ("q=1", 1000),
+            ("q=1.000", 1000),
+            ("charset=utf-8; Q = 0.25", 250),
+            ("q=", 0),
+            ("q=.5", 0),
+            ("q=0.5000", 0),
+            ("q=0.+12", 0),
+            ("q=0,5", 0),
+            ("q=-0.5", 0),
+            ("q=1.001", 0),
+            ("q=2", 0),
+        ] {
+            assert_eq!(quality(parameters), thousandths, "{parameters}");
         }
     }
 }

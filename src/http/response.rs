@@ -16,7 +16,7 @@ use super::negotiation::{Coding, Media};
 use super::subset::{self, Subset};
 use crate::store::{
     DocumentError, Json, MAX_GZIP_BYTES, Properties, StoredItem, StoredStudy, attribute, check_gzip,
-    claimed_len, compress, inflate,
+    claimed_len, compress, fits_response, inflate,
 };
 
 /// Lambda's limit on the response to one invocation, counted on the JSON that carries the body.
@@ -224,7 +224,7 @@ fn body(json: Json, options: &ResponseOptions) -> Result<Body, ApiError> {
 
 /// gzip data as a body, if a response can carry it.
 fn gzip_body(gzip: Vec<u8>) -> Result<Body, ApiError> {
-    if gzip.len() <= MAX_GZIP_BYTES { Ok(Body::Binary(gzip)) } else { Err(DocumentError::TooLarge.into()) }
+    if fits_response(gzip.len()) { Ok(Body::Binary(gzip)) } else { Err(DocumentError::TooLarge.into()) }
 }
 
 /// Whether the text of gzip data may be too large for a response: in JSON, each character needs at most two.
@@ -235,10 +235,6 @@ fn may_exceed_text(gzip: &[u8]) -> bool {
 /// The length of `text` as a JSON string, in bytes: quotes, backslashes and control characters are escaped
 /// (RFC 8259 §7).
 fn payload_len(text: &str) -> usize {
-    if text.len() <= MAX_TEXT_BYTES / 6 {
-        // Cannot reach the limit, whatever it contains.
-        return text.len();
-    }
     let quoted = count(text, |byte| matches!(byte, b'"' | b'\\'));
     let control = count(text, |byte| byte < b' ');
     let short = count(text, |byte| matches!(byte, b'\n' | b'\r' | b'\t' | 8 | 12));
@@ -264,10 +260,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn base64_of_the_largest_gzip_fits_a_response_and_one_byte_more_does_not() {
+        for (bytes, fits) in [(MAX_GZIP_BYTES, true), (MAX_GZIP_BYTES + 1, false)] {
+            assert_eq!((fits_response(bytes), bytes.div_ceil(3) * 4 <= MAX_TEXT_BYTES), (fits, fits));
+        }
+    }
+
+    #[test]
     fn the_payload_length_is_that_of_the_json_string() {
         let all: String = (0..=255).map(char::from).collect();
         for part in [&all, "\"", "\\", "\n\r\t\u{8}\u{c}", "\0\u{1f}", "ä\u{1f9b7}", "a"] {
-            let text = part.repeat(MAX_TEXT_BYTES / 6 / part.len() + 2);
+            let text = part.repeat(1_000);
             assert_eq!(payload_len(&text), serde_json::to_string(&text).unwrap().len(), "{part:?}");
         }
     }

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::error::ApiError;
 use super::response::MAX_TEXT_BYTES;
-use crate::store::{DocumentError, Json, MAX_GZIP_BYTES, digest};
+use crate::store::{DocumentError, Json, digest, fits_response};
 
 /// The elements of the document that the client wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -347,7 +347,7 @@ impl Output {
             }
             Self::Gzip(encoder) => {
                 for chunk in part.as_bytes().chunks(CHUNK_BYTES) {
-                    if encoder.get_ref().len() > MAX_GZIP_BYTES || encoder.write_all(chunk).is_err() {
+                    if !fits_response(encoder.get_ref().len()) || encoder.write_all(chunk).is_err() {
                         *self = Self::Refused(DocumentError::TooLarge.into());
                         return;
                     }

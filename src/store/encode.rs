@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use thiserror::Error;
 
-use super::item::{StudyHeader, digest};
+use super::item::{StudyHeader, digest, fits_response};
 use super::{DocumentError, Item, MAX_GZIP_BYTES, MAX_JSON_BYTES, attribute};
 use crate::ids::{FhirId, SiteId};
 
@@ -70,7 +70,7 @@ pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeE
         return Ok(Encoded { head, parts: Vec::new() });
     }
     let gzip = compress(json.as_bytes(), Compression::best());
-    if gzip.len() > MAX_GZIP_BYTES {
+    if !fits_response(gzip.len()) {
         return Err(EncodeError::TooLarge(gzip.len()));
     }
     if gzip.len() <= room(MAX_ITEM_BYTES) {
@@ -211,16 +211,30 @@ mod tests {
 
     #[test]
     fn another_content_has_parts_of_other_names() {
-        let keys = |json: &str| part_keys(&of(json).unwrap().head);
-        let (one, other) = (noise(2_000_000), noise(2_000_001));
-        assert!(keys(&study(&one)).iter().all(|key| !keys(&study(&other)).contains(key)));
+        let [one, other] =
+            [2_000_000, 2_000_001].map(|bytes| part_keys(&of(&study(&noise(bytes))).unwrap().head));
+        assert!(one.iter().all(|key| !other.contains(key)));
     }
 
     #[test]
     fn what_no_answer_can_carry_is_refused() {
         assert!(matches!(of(&study(&noise(9_000_000))), Err(EncodeError::TooLarge(_))));
-        let huge = study(&"x".repeat(MAX_JSON_BYTES));
+        let room = MAX_JSON_BYTES - study("").len();
+        assert!(of(&study(&"x".repeat(room))).is_ok());
+        let huge = study(&"x".repeat(room + 1));
         assert!(matches!(of(&huge), Err(EncodeError::Document(DocumentError::TooLarge))));
+    }
+
+    #[test]
+    fn a_head_may_fill_its_item() {
+        let noise = noise(800_000);
+        let of_patient = |digits: usize| {
+            let patient = format!("Patient/{}", "7".repeat(digits));
+            of(&study(&noise).replace("Patient/7", &patient)).map(|Encoded { head, .. }| item_size(&head))
+        };
+        let fills = 1 + MAX_ITEM_BYTES - of_patient(1).unwrap();
+        assert_eq!(of_patient(fills).unwrap(), MAX_ITEM_BYTES);
+        assert!(matches!(of_patient(fills + 1), Err(EncodeError::HeadTooLarge)));
     }
 
     #[test]

@@ -239,13 +239,18 @@ pub fn inflate(gzip: &[u8]) -> Result<String, DocumentError> {
     String::from_utf8(text).map_err(|_| DocumentError::Utf8)
 }
 
+/// Whether a response can carry a compressed document of so many bytes.
+pub(crate) fn fits_response(gzip_bytes: usize) -> bool {
+    gzip_bytes <= MAX_GZIP_BYTES
+}
+
 /// Checks that the chunks are one gzip member within the limits, in constant memory.
 pub(crate) fn check_gzip(chunks: &[impl AsRef<[u8]>]) -> Result<(), DocumentError> {
     decode(chunks, io::sink()).map(drop)
 }
 
 fn decode<W: Write>(chunks: &[impl AsRef<[u8]>], out: W) -> Result<W, DocumentError> {
-    if chunks.iter().map(|chunk| chunk.as_ref().len()).sum::<usize>() > MAX_GZIP_BYTES {
+    if !fits_response(chunks.iter().map(|chunk| chunk.as_ref().len()).sum()) {
         return Err(DocumentError::TooLarge);
     }
     let mut decoder = GzDecoder::new(Limited { out, left: MAX_JSON_BYTES });

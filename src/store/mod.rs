@@ -31,7 +31,7 @@ pub use item::{
     DocumentError, Item, Json, MAX_GZIP_BYTES, MAX_JSON_BYTES, MAX_PARTS, Properties, StorageFormat,
     StoredItem, StoredStudy, inflate, join, read,
 };
-pub(crate) use item::{check_gzip, claimed_len, digest, digest_tag};
+pub(crate) use item::{check_gzip, claimed_len, digest, digest_tag, fits_response};
 
 use crate::ids::{SiteId, StudyRef};
 
@@ -186,14 +186,14 @@ impl Store {
         consistent: bool,
         units: &ReadUnits,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut room = MAX_GZIP_BYTES;
+        let mut bytes = 0;
         iter(keys)
             .map(|key| self.part(site, key, consistent, units))
             .buffered(PARTS_AT_ONCE)
             .map(|part| {
                 let part = part?;
-                room = room.checked_sub(part.len()).ok_or(DocumentError::TooLarge)?;
-                Ok(part)
+                bytes += part.len();
+                if fits_response(bytes) { Ok(part) } else { Err(DocumentError::TooLarge.into()) }
             })
             .try_collect()
             .await
