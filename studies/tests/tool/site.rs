@@ -1,9 +1,12 @@
 //! `studies show`, `list`, `check` and `delete`.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::process::Stdio;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::{Bench, Ran, gzip, large_study, study};
@@ -168,6 +171,44 @@ async fn delete_all_empties_one_site_and_asks_first() {
     assert_eq!(bench.keys().await, ["kept"]);
     let ran = bench.run("delete", &["--all", "--yes"]).await;
     assert_eq!((ran.status, ran.out.as_str()), (0, "0 studies of site 4 deleted\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_delete_all_deletes_only_after_a_yes() {
+    let bench = Bench::new().await;
+    bench.put("a", AttributeValue::S(study("a", ""))).await;
+    for answer in ["\n", "n\n", "yess\n", "\x04"] {
+        let ran = run_at_terminal(&bench, "delete", &["--all"], answer).await;
+        let question = format!("Delete every study of site 4 from table {} ", local::TABLE);
+        assert!(ran.err.starts_with(&question), "{ran:?}");
+        assert!(ran.err.ends_with("? [y/N] studies: nothing was deleted\n"), "{ran:?}");
+        assert_eq!((ran.status, bench.keys().await.len()), (2, 1), "{answer:?}");
+    }
+    for answer in ["y\n", " YES \n"] {
+        bench.put("a", AttributeValue::S(study("a", ""))).await;
+        let ran = run_at_terminal(&bench, "delete", &["--all"], answer).await;
+        assert_eq!((ran.status, ran.out.as_str()), (0, "1 study of site 4 deleted\n"), "{answer:?}");
+        assert!(bench.keys().await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_load_asks_for_input_instead_of_waiting() {
+    let ran = run_at_terminal(&Bench::new().await, "load", &[], "").await;
+    let reason = "studies: no input: name files or folders, or pipe documents in\n";
+    assert_eq!((ran.status, ran.err.as_str()), (2, reason));
+}
+
+/// Runs the tool with a terminal as its standard input, at which `typed` is typed.
+async fn run_at_terminal(bench: &Bench, command: &str, arguments: &[&str], typed: &str) -> Ran {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let input = File::options().read(true).write(true).open(name).unwrap();
+    let mut terminal = File::from(terminal);
+    terminal.write_all(typed.as_bytes()).unwrap();
+    bench.command(command, arguments).stdin(input).output().await.unwrap().into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
