@@ -415,6 +415,16 @@ mod tests {
     }
 
     #[test]
+    fn a_set_has_at_most_a_hundred_keys() {
+        let import = |keys: usize| {
+            let set = json!({ "keys": vec![ec_key(); keys] }).to_string();
+            KeySet::from_jwks(set.as_bytes(), &algorithms(EVERY), KeyTrust::Public)
+        };
+        assert!(import(MAX_KEYS).is_ok());
+        assert!(matches!(import(MAX_KEYS + 1), Err(SetError::TooMany)));
+    }
+
+    #[test]
     fn a_key_is_bound_to_the_algorithm_that_it_names() {
         for (key, alg) in [
             (rsa_key(), "RS256"),

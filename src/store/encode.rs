@@ -186,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_an_item_is_that_of_its_names_and_values() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let item = Item::from([
+            ("a".to_owned(), text("xy")),
+            ("bc".to_owned(), AttributeValue::B(Blob::new("xyz"))),
+            ("d".to_owned(), AttributeValue::L(vec![text("x"), text("yz")])),
+        ]);
+        assert_eq!(item_size(&item), (1 + 2) + (2 + 3) + (1 + 3 + (1 + 1) + (1 + 2)));
+    }
+
+    #[test]
     fn no_item_is_larger_than_dynamodb_takes() {
         for bytes in [700_000, 710_000, 720_000, 730_000, 2_000_000] {
             let Encoded { head, parts } = of(&study(&noise(bytes))).unwrap();
