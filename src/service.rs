@@ -1,6 +1,5 @@
 //! The steps of a request.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +8,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
 use lambda_http::lambda_runtime::LambdaEvent;
-use lambda_http::{Adapter, Body, Request, Response, Service as _, service_fn};
+use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -18,7 +17,9 @@ use crate::auth::{BrokenCryptography, ClientCertificate, Verifier};
 use crate::aws;
 use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
 use crate::http::event::{Event, MalformedEvent};
-use crate::http::{self, Answer, ApiError, Capabilities, Media, RequestPath, ResponseOptions, Route};
+use crate::http::{
+    self, ApiError, Capabilities, Media, Payload, PayloadFormat, RequestPath, ResponseOptions, Route,
+};
 use crate::store::{Found, ReadResult, Store};
 
 /// The service: everything that requests share.
@@ -70,21 +71,18 @@ impl Service {
         let (request, certificate) = payload.into_request().inspect_err(|error| {
             audit::malformed_event(&context, error, self.cold.swap(false, Ordering::Relaxed));
         })?;
-        let handle = service_fn(move |mut request: Request| {
-            let certificate = certificate.clone();
-            async move {
-                if let Some(certificate) = certificate {
-                    request.extensions_mut().insert(certificate);
-                }
-                Ok::<_, Infallible>(self.handle(request).await)
-            }
-        });
-        let Ok(response) = Adapter::from(handle).call(LambdaEvent::new(request, context)).await;
-        Ok(response)
+        let format = PayloadFormat::of(&request);
+        let mut request = Request::from(request).with_lambda_context(context);
+        if let Some(certificate) = certificate {
+            request.extensions_mut().insert(certificate);
+        }
+        // Boxed because the runtime moves its future about, and this one is large.
+        let response = Box::pin(self.handle(request)).await;
+        Ok(Payload { format, response })
     }
 
     /// Answers a request and writes its audit line.
-    pub async fn handle(&self, request: Request) -> Answer {
+    pub async fn handle(&self, request: Request) -> Response<Body> {
         let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
         let path = RequestPath::of(&request);
         audit.route(path.route);
@@ -106,7 +104,7 @@ impl Service {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         audit.end(&request, &response, reason, cause.as_deref());
-        Answer(response)
+        response
     }
 
     async fn respond(

@@ -141,7 +141,6 @@ async fn answer(State(service): State<Arc<Service>>, request: Request) -> axum::
     service
         .handle(request.with_query_string_parameters(query))
         .await
-        .0
         .map(|body| axum::body::Body::from(body.to_vec()))
 }
 

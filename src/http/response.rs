@@ -8,7 +8,7 @@ use lambda_http::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use lambda_http::{Body, IntoResponse, Request, RequestExt, Response};
+use lambda_http::{Body, Request, RequestExt, Response};
 
 use super::conditional::{self, Precondition};
 use super::error::ApiError;
@@ -31,16 +31,6 @@ const _: () = assert!(MAX_GZIP_BYTES == MAX_TEXT_BYTES / 4 * 3);
 const COMPRESS_FROM_BYTES: usize = 16 << 10;
 /// Maximum size of indented text. A larger document is sent as stored: indentation is for people.
 const MAX_PRETTY_BYTES: usize = 1 << 20;
-
-/// A response as the gateway receives it: `lambda_http`'s own conversion would copy the body.
-#[derive(Debug)]
-pub struct Answer(pub Response<Body>);
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> std::pin::Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
-        Box::pin(std::future::ready(self.0))
-    }
-}
 
 /// How the client wants the document, by its headers and query.
 #[derive(Clone, Debug, PartialEq, Eq)]

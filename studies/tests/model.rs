@@ -224,7 +224,7 @@ impl World {
             .header("accept-encoding", "gzip")
             .body(lambda_http::Body::Empty)
             .unwrap();
-        let response = self.service.handle(request).await.0;
+        let response = self.service.handle(request).await;
         match (response.status().as_u16(), response.headers().contains_key("content-encoding")) {
             (404, _) => None,
             (200, false) => Some(String::from_utf8(response.body().to_vec()).unwrap()),

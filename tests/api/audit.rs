@@ -100,7 +100,7 @@ async fn a_panic_is_answered_500_and_leaves_its_line() {
     let service = service_with(&aws);
     let log = Log::default();
     let listening = log.listen("INFO");
-    let response = service.handle(get("a").body(Body::Empty).unwrap()).await.0;
+    let response = service.handle(get("a").body(Body::Empty).unwrap()).await;
     drop(listening);
     assert_eq!(response.status(), 500);
     assert_eq!(body(&response), r#"{"message":"Internal Server Error","statusCode":500}"#);

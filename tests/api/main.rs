@@ -142,7 +142,7 @@ impl Site {
     }
 
     async fn handle(&self, request: Request) -> Response<Body> {
-        self.service.handle(request).await.0
+        self.service.handle(request).await
     }
 
     async fn status(&self, request: Builder) -> StatusCode {
@@ -414,10 +414,8 @@ mod a_stored_form {
         let (old, new) = (large(100_000), large(100_001));
         let site = Site::with(&old).await;
         let replaced = site.replaced_before_the_first_part(&old, &new);
-        let response = replaced
-            .handle(get("large").header("accept-encoding", "gzip").body(Body::Empty).unwrap())
-            .await
-            .0;
+        let response =
+            replaced.handle(get("large").header("accept-encoding", "gzip").body(Body::Empty).unwrap()).await;
         assert!(body(&response) == new, "status {}", response.status());
     }
 
@@ -602,7 +600,7 @@ mod a_store {
     }
 
     async fn answer_of(service: &Service) -> Response<Body> {
-        service.handle(get("a").body(Body::Empty).unwrap()).await.0
+        service.handle(get("a").body(Body::Empty).unwrap()).await
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ fn metadata(site: &str) -> Builder {
 }
 
 async fn answer(request: Builder) -> Response<Body> {
-    without_a_table().handle(request.body(Body::Empty).unwrap()).await.0
+    without_a_table().handle(request.body(Body::Empty).unwrap()).await
 }
 
 #[tokio::test]

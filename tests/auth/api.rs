@@ -98,7 +98,7 @@ impl Api {
         *request.headers_mut() = headers;
         let answer = {
             let _capturing = tracing::subscriber::set_default(subscriber(&self.log));
-            self.service.handle(request).await.0
+            self.service.handle(request).await
         };
         let log = self.log.take();
         let line = audit_line(&log);

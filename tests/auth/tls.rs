@@ -128,7 +128,7 @@ async fn jwt_ca_bundle_names_the_authorities() {
     let mut request = Request::new(Body::Empty);
     *request.uri_mut() = "/site/4/fhir/imaging-study/a".parse().unwrap();
     *request.headers_mut() = bearer(&token);
-    assert_eq!(service.handle(request).await.0.status(), StatusCode::NOT_FOUND);
+    assert_eq!(service.handle(request).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(server.requests(), 1);
 }
 

@@ -425,7 +425,7 @@ impl Case {
         let response = {
             let log = self.log.clone();
             let _capturing = tracing::subscriber::set_default(audit::subscriber(None, move || log.clone()));
-            self.server.skipping_time(self.service.handle(request)).await.0
+            self.server.skipping_time(self.service.handle(request)).await
         };
         let took = started.elapsed();
         let log = self.log.take();
