@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_runtime::user_agent::UserAgentInterceptor;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::endpoint::{
     DefaultResolver, Endpoint, EndpointFuture, Params, ResolveEndpoint,
@@ -16,12 +17,16 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextMut;
-use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextMut,
+};
+use aws_smithy_runtime_api::client::interceptors::{Intercept, disable_interceptor, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
+use http::header::USER_AGENT;
 use http_body_util::Limited;
 use thiserror::Error;
 
@@ -95,6 +100,7 @@ impl Store {
         let resolver = ResolvedOnce { rules: DefaultResolver::new(), endpoint: OnceLock::new() };
         let mut config = aws_sdk_dynamodb::config::Builder::from(aws)
             .endpoint_resolver(resolver)
+            .interceptor(ConstantUserAgent)
             .interceptor(LimitedResponse);
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
@@ -290,6 +296,42 @@ impl Intercept for LimitedResponse {
         let response = context.response_mut();
         let body = Limited::new(response.take_body(), MAX_RESPONSE_BYTES);
         *response.body_mut() = SdkBody::from_body_1_x(body);
+        Ok(())
+    }
+}
+
+/// Sends the function's own name. The SDK would put together, and sign, a description of itself and of its environment
+/// for each call.
+#[derive(Debug)]
+struct ConstantUserAgent;
+
+impl ConstantUserAgent {
+    const NAME: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for ConstantUserAgent {
+    fn name(&self) -> &'static str {
+        "ConstantUserAgent"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let disabled = disable_interceptor::<UserAgentInterceptor>("the user agent is constant");
+        config.interceptor_state().store_put(disabled);
+        Ok(())
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().headers_mut().insert(USER_AGENT.as_str(), Self::NAME);
         Ok(())
     }
 }

@@ -37,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
 use local::encoded;
+use local::faulty::{Behavior, FaultyServer};
 
 const STUDY: &str = concat!(
     r#"{ "resourceType":"ImagingStudy", "id":"Study-1","status":"available","zeta":1.10,"#,
@@ -686,4 +687,15 @@ fn normal(value: Value) -> Value {
         Value::Object(members) => members.into_iter().map(|(name, value)| (name, normal(value))).collect(),
         value => value,
     }
+}
+
+#[tokio::test]
+async fn calls_to_the_table_name_the_function_and_its_version_only() {
+    let server = FaultyServer::http().await;
+    server.set("/", Behavior::json("{}"));
+    let store = Store::new(&local::aws(&server.url("")), None, local::TABLE.to_owned(), false);
+    store.connect().await.unwrap();
+    let headers = server.last_headers();
+    assert_eq!(headers["user-agent"], concat!("imaging-study/", env!("CARGO_PKG_VERSION")));
+    assert!(!headers.contains_key("x-amz-user-agent"));
 }
