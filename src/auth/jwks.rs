@@ -449,3 +449,37 @@ impl HttpsClient {
         Ok(body.map_err(|_| FetchError::Body)?.to_bytes().to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_of_another_name_is_shown_with_the_likely_cause() {
+        let issuer = "https://issuer.example";
+        let slash = "https://issuer.example/";
+        for (configured, found, end) in [
+            (slash, issuer, "calls itself https://issuer.example, without the trailing slash"),
+            (issuer, slash, "calls itself https://issuer.example/, with a trailing slash"),
+            (issuer, "https://other.example/", "is that of https://other.example/"),
+        ] {
+            let message = issuer_mismatch(configured, found);
+            assert!(message.starts_with(&format!("JWT_ISSUER is {configured}, but ")), "{message}");
+            assert!(message.ends_with(end), "{message}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_issuer_only_the_beginning_is_logged() {
+        let message = issuer_mismatch("https://issuer.example", &"ä".repeat(MAX_LOGGED_ISSUER + 1));
+        assert!(message.ends_with(&format!("is that of {}", "ä".repeat(MAX_LOGGED_ISSUER))));
+    }
+
+    #[test]
+    fn an_attempt_for_a_secret_leaves_time_for_another() {
+        let aws = SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
+        let client = secrets(&aws, "eu-central-1");
+        let timeouts = client.config().timeout_config().unwrap();
+        assert_eq!(timeouts.operation_attempt_timeout().map(|attempt| attempt * 2), Some(FETCH_TIMEOUT));
+    }
+}

@@ -198,3 +198,18 @@ fn numeric_date(claims: &Value, name: &str) -> Result<Option<f64>, TokenError> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_at_most_eight_kibibytes() {
+        for (bytes, accepted) in [(MAX_TOKEN_BYTES, true), (MAX_TOKEN_BYTES + 1, false)] {
+            let value = format!("Bearer {}", "a".repeat(bytes)).parse().unwrap();
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+            let expected = if accepted { Ok(bytes) } else { Err(TokenError::TokenOversized) };
+            assert_eq!(bearer(&headers).map(str::len), expected);
+        }
+    }
+}
