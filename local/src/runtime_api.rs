@@ -107,6 +107,8 @@ impl Function {
         let started = Instant::now();
         let mut process = Command::new(binary)
             .env_clear()
+            // Where `make coverage` counts.
+            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)))
             .envs([
                 ("AWS_LAMBDA_FUNCTION_NAME", "imaging-study"),
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
