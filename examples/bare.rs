@@ -42,7 +42,7 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// A response as it stands: `lambda_http`'s own conversion takes a body without headers for text.
+/// A response as it is: `lambda_http`'s own conversion takes a body without headers for text.
 struct Answer(Response<Body>);
 
 impl IntoResponse for Answer {

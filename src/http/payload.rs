@@ -50,12 +50,11 @@ impl Serialize for Payload {
         payload.serialize_field("statusCode", &self.response.status().as_u16())?;
         payload.serialize_field("headers", &Headers(single))?;
         payload.serialize_field("multiValueHeaders", &HeaderLists(multi))?;
-        match self.response.body() {
-            Body::Text(text) => payload.serialize_field("body", text)?,
-            Body::Binary(bytes) => payload.serialize_field("body", &base64_string(bytes)?)?,
-            _ => {}
-        }
-        let is_base64 = matches!(self.response.body(), Body::Binary(_));
+        let is_base64 = match self.response.body() {
+            Body::Text(text) => payload.serialize_field("body", text).map(|()| false)?,
+            Body::Binary(bytes) => payload.serialize_field("body", &base64_string(bytes)?).map(|()| true)?,
+            _ => false,
+        };
         payload.serialize_field("isBase64Encoded", &is_base64)?;
         payload.end()
     }
