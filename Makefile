@@ -154,6 +154,11 @@ issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://loc
 issuer-trial: tools/issuer/node_modules/ready ## Take the service through a provider's key rotation and outage
 	$(PYTHON) tools/issuer/trial.py
 
+.PHONY: clock-trial
+clock-trial: .venv/clock/ready ## Restore and thaw the function a week later, under a clock that is set on (libfaketime)
+	LIBFAKETIME=$$(echo $(CURDIR)/.venv/clock/lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1) \
+		cargo test --locked --test snapstart -- --ignored
+
 .PHONY: deploy
 deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)
 	.venv/sam/bin/python tools/deploy

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -53,6 +56,9 @@ struct World {
     credential_fetches: AtomicUsize,
     calls: AtomicUsize,
     calls_with_container_credentials: AtomicUsize,
+    /// The day on which the first call to the table was signed. The SDK corrects later ones by the table's clock, which
+    /// is ours.
+    signed_on: Mutex<Option<String>>,
 }
 
 impl World {
@@ -80,14 +86,18 @@ async fn credentials(State(world): State<Arc<World>>, headers: HeaderMap) -> Res
     .to_string())
 }
 
-/// The world, and the environment that names it.
-async fn world() -> (Arc<World>, HashMap<String, String>) {
+/// The world, the relay to its table, and the environment that names them.
+async fn world() -> (Arc<World>, Relay, HashMap<String, String>) {
     let world = Arc::<World>::default();
     let seen = Arc::clone(&world);
     let table = Relay::in_front_of(table().await, move |call| {
         seen.calls.fetch_add(1, Ordering::Relaxed);
-        if String::from_utf8_lossy(call).contains("Credential=container/") {
+        let call = String::from_utf8_lossy(call);
+        if call.contains("Credential=container/") {
             seen.calls_with_container_credentials.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some((_, date)) = call.split_once("x-amz-date: ") {
+            seen.signed_on.lock().unwrap().get_or_insert_with(|| date[..8].to_owned());
         }
         std::future::ready(())
     });
@@ -99,7 +109,7 @@ async fn world() -> (Arc<World>, HashMap<String, String>) {
     let server = serve(routes).await;
     let authority = Authority::new().unwrap();
     let keys = authority.in_front_of(server).await.unwrap();
-    let roots = format!("{}/snapstart-roots.pem", env!("CARGO_TARGET_TMPDIR"));
+    let roots = format!("{}/snapstart-roots-{}.pem", env!("CARGO_TARGET_TMPDIR"), server.port());
     std::fs::write(&roots, &authority.root).unwrap();
 
     let mut environment = local::environment(&format!("http://{}", table.address));
@@ -114,12 +124,64 @@ async fn world() -> (Arc<World>, HashMap<String, String>) {
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
-    (world, environment)
+    (world, table, environment)
+}
+
+/// The clock of a function under libfaketime, whose monotonic clock stands still meanwhile.
+struct Clock {
+    file: String,
+}
+
+impl Clock {
+    fn of(name: &str, environment: &mut HashMap<String, String>) -> Self {
+        let clock = Self { file: format!("{}/{name}-clock", env!("CARGO_TARGET_TMPDIR")) };
+        clock.set_on(0);
+        let library = std::env::var("LIBFAKETIME").expect("LIBFAKETIME: the path of libfaketime.so.1");
+        environment.extend(
+            [
+                ("LD_PRELOAD", library.as_str()),
+                ("FAKETIME_TIMESTAMP_FILE", &clock.file),
+                ("FAKETIME_NO_CACHE", "1"),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        clock
+    }
+
+    /// Sets the clock this many days ahead of ours.
+    fn set_on(&self, days: u64) {
+        // Renamed, so that it is never read half-written.
+        let new = format!("{}-new", self.file);
+        std::fs::write(&new, format!("+{days}d\n")).unwrap();
+        std::fs::rename(new, &self.file).unwrap();
+    }
+}
+
+/// So many days from now.
+fn in_days(days: u64) -> SystemTime {
+    SystemTime::now() + Duration::from_hours(24 * days)
+}
+
+/// Claims of a token that was issued on that day, for five minutes.
+fn claims_of(day: SystemTime) -> Value {
+    let issued = day.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    local::claims_with(&json!({ "iat": issued, "nbf": issued, "exp": issued + 300 }))
+}
+
+/// Reads the sample study with tokens of today and of next week, signed by this key.
+async fn read_in_a_week(function: &Function, world: &World, issuer: &Issuer) {
+    for (days, status) in [(7, 200), (0, 401)] {
+        let answer = function.invoke(event(&issuer.token(&claims_of(in_days(days))))).await.unwrap();
+        assert_eq!(answer["statusCode"], status, "a token of day {days}: {answer}");
+    }
+    let signed_on = DateTime::from(in_days(7)).fmt(Format::DateTime).unwrap()[..10].replace('-', "");
+    assert_eq!(*world.signed_on.lock().unwrap(), Some(signed_on), "the day on which a call is signed");
 }
 
 #[tokio::test]
 async fn a_snapshot_holds_nothing_that_ages_and_the_first_read_after_it_is_right() {
-    let (world, environment) = world().await;
+    let (world, _table, environment) = world().await;
     let (old, new) = (Issuer::new("old"), Issuer::new("new"));
     *world.jwks.lock().unwrap() = Issuer::jwks([&old]);
     let mut function = Function::start(BOOTSTRAP, &environment).await;
@@ -147,6 +209,40 @@ async fn a_snapshot_holds_nothing_that_ages_and_the_first_read_after_it_is_right
         world.calls_with_container_credentials.load(Ordering::Relaxed),
         world.calls.load(Ordering::Relaxed)
     );
+}
+
+#[tokio::test]
+#[ignore = "needs LIBFAKETIME, the path of libfaketime.so.1: make clock-trial"]
+async fn a_snapshot_of_last_week_reads_the_clock_anew() {
+    let (world, _table, mut environment) = world().await;
+    let clock = Clock::of("snapshot", &mut environment);
+    let issuer = Issuer::new("key");
+    *world.jwks.lock().unwrap() = Issuer::jwks([&issuer]);
+    let mut function = Function::start(BOOTSTRAP, &environment).await;
+    function.api.snapshot().await;
+    clock.set_on(7);
+    function.api.restore();
+    function.poll().await;
+    read_in_a_week(&function, &world, &issuer).await;
+}
+
+#[tokio::test]
+#[ignore = "needs LIBFAKETIME, the path of libfaketime.so.1: make clock-trial"]
+async fn an_environment_frozen_last_week_reads_clock_and_keys_anew() {
+    let (world, table, mut environment) = world().await;
+    environment.remove("AWS_LAMBDA_INITIALIZATION_TYPE");
+    let clock = Clock::of("frozen", &mut environment);
+    let (old, new) = (Issuer::new("key"), Issuer::new("key"));
+    *world.jwks.lock().unwrap() = Issuer::jwks([&old]);
+    let function = Function::start(BOOTSTRAP, &environment).await;
+    let answer = function.invoke(event(&old.token(&claims_of(in_days(0))))).await.unwrap();
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    clock.set_on(7);
+    table.cut_off();
+    *world.signed_on.lock().unwrap() = None;
+    // Under the same name, so that only their age tells that the keys must be fetched.
+    *world.jwks.lock().unwrap() = Issuer::jwks([&new]);
+    read_in_a_week(&function, &world, &new).await;
 }
 
 #[tokio::test]
