@@ -221,14 +221,9 @@ fn checked(json: &str, stored: Option<Properties>) -> Result<Properties, Documen
 }
 
 /// Puts the parts of a document together, once they are known to be one gzip member that a response can carry.
-pub fn join(parts: Vec<Vec<u8>>) -> Result<Vec<u8>, DocumentError> {
-    check_gzip(&parts)?;
-    let bytes = parts.iter().map(Vec::len).sum::<usize>();
-    let mut parts = parts.into_iter();
-    let mut gzip = parts.next().unwrap_or_default();
-    gzip.reserve_exact(bytes - gzip.len());
-    parts.for_each(|part| gzip.extend_from_slice(&part));
-    Ok(gzip)
+pub fn join(parts: &[Vec<u8>]) -> Result<Vec<u8>, DocumentError> {
+    check_gzip(parts)?;
+    Ok(parts.concat())
 }
 
 /// Inflates a gzip member to its JSON text, at most [`MAX_JSON_BYTES`].
@@ -239,9 +234,9 @@ pub fn inflate(gzip: &[u8]) -> Result<String, DocumentError> {
     String::from_utf8(text).map_err(|_| DocumentError::Utf8)
 }
 
-/// Whether a response can carry a compressed document of so many bytes.
-pub(crate) fn fits_response(gzip_bytes: usize) -> bool {
-    gzip_bytes <= MAX_GZIP_BYTES
+/// Whether a response can carry so many bytes as base64.
+pub(crate) fn fits_response(bytes: usize) -> bool {
+    bytes <= MAX_GZIP_BYTES
 }
 
 /// Checks that the chunks are one gzip member within the limits, in constant memory.
@@ -277,7 +272,7 @@ impl<W: Write> Write for Limited<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        Ok(())
     }
 }
 
@@ -454,5 +449,170 @@ impl fmt::Debug for Json {
             Self::Gzip(bytes) => write!(f, "Gzip({} bytes)", bytes.len()),
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::Blob;
+    use flate2::Compression;
+
+    use super::super::compress;
+    use super::*;
+
+    const STUDY: &str = r#"{"resourceType":"ImagingStudy","meta":{"versionId":"7"}}"#;
+
+    fn s(text: &str) -> AttributeValue {
+        AttributeValue::S(text.to_owned())
+    }
+
+    fn n(digits: &str) -> AttributeValue {
+        AttributeValue::N(digits.to_owned())
+    }
+
+    fn b(bytes: &[u8]) -> AttributeValue {
+        AttributeValue::B(Blob::new(bytes))
+    }
+
+    fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+        attributes.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// A document as native attributes, among them this one.
+    fn map(name: &str, value: AttributeValue) -> AttributeValue {
+        AttributeValue::M(item([("resourceType", s("ImagingStudy")), (name, value)]))
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        compress(text, Compression::fast())
+    }
+
+    fn whole(item: Item) -> StoredStudy {
+        match read(item) {
+            Ok(StoredItem::Whole(study)) => study,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(item: Item) -> DocumentError {
+        read(item).expect_err("no reader can serve it")
+    }
+
+    #[test]
+    fn each_storage_format_is_recognized_and_named() {
+        let resource_type = ("resourceType", s("ImagingStudy"));
+        for (stored, format, code) in [
+            (item([("document", b(&gzip(STUDY.as_bytes())))]), StorageFormat::Gzip, "gzip"),
+            (item([("document", s(STUDY))]), StorageFormat::Text, "text"),
+            (item([("document", map("id", s("1")))]), StorageFormat::Map, "map"),
+            (item([resource_type, ("siteId", s("4"))]), StorageFormat::Flat, "flat"),
+        ] {
+            let study = whole(stored);
+            assert_eq!((study.format, study.format.code()), (format, code));
+        }
+    }
+
+    #[test]
+    fn an_item_without_a_document_is_refused() {
+        assert!(matches!(refused(item([("siteId", s("4"))])), DocumentError::Missing));
+    }
+
+    #[test]
+    fn gzip_is_opened_only_where_its_item_has_no_etag_or_it_cannot_be_gzip() {
+        let header_and_trailer = [&[0x1f, 0x8b, 8][..], &[0; 15]].concat();
+        let etag = || ("etag", s("\"1\""));
+        let study = whole(item([("document", b(&header_and_trailer)), etag()]));
+        assert_eq!(study.properties.etag, "W/\"1\"");
+        for (name, bytes) in [
+            ("no gzip", &[0; 18][..]),
+            ("another method", &[&[0x1f, 0x8b, 7][..], &[0; 15]].concat()),
+            ("too short", &header_and_trailer[..17]),
+        ] {
+            let error = refused(item([("document", b(bytes)), etag()]));
+            assert!(matches!(error, DocumentError::Gzip(_)), "{name}");
+        }
+        let error = refused(item([("document", b(&header_and_trailer))]));
+        assert!(matches!(error, DocumentError::Gzip(_)), "no etag");
+    }
+
+    #[test]
+    fn stored_properties_count_before_those_of_the_document() {
+        let with = |etag| whole(item([("document", s(STUDY)), ("etag", etag)])).properties.etag;
+        assert_eq!(with(s("W/\"stored\"")), "W/\"stored\"");
+        assert_eq!(with(s("not a tag")), "W/\"7\"");
+        assert_eq!(with(n("1")), "W/\"7\"");
+    }
+
+    #[test]
+    fn an_entity_tag_is_made_weak_and_has_at_most_128_visible_characters_without_quotes() {
+        let quoted = |inner: &str| format!("\"{inner}\"");
+        for (text, tag) in [
+            (quoted("a"), Some("W/\"a\"".to_owned())),
+            ("W/\"a\"".to_owned(), Some("W/\"a\"".to_owned())),
+            (quoted(""), Some("W/\"\"".to_owned())),
+            (quoted(&"a".repeat(128)), Some(format!("W/\"{}\"", "a".repeat(128)))),
+            (quoted(&"a".repeat(129)), None),
+            (quoted("a b"), None),
+            (quoted("a\"b"), None),
+            (quoted("ä"), None),
+            ("a".to_owned(), None),
+            ("\"a".to_owned(), None),
+            ("a\"".to_owned(), None),
+        ] {
+            assert_eq!(weak_tag(&text), tag, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_has_the_resource_type_first_and_the_other_members_by_name() {
+        let list =
+            AttributeValue::L(vec![n("-1.50"), AttributeValue::Bool(true), AttributeValue::Bool(false)]);
+        let members = AttributeValue::M(item([("b", list), ("a", AttributeValue::Null(true))]));
+        let Json::Text(text) = whole(item([("document", map("member", members))])).json else {
+            panic!("native attributes are text");
+        };
+        let expected = r#"{"resourceType":"ImagingStudy","member":{"a":null,"b":[-1.50,true,false]}}"#;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_value_that_is_not_json_is_refused() {
+        for value in [n("+1"), n("1."), n(" 1"), n("true"), n("NaN"), b(b"1"), AttributeValue::Ss(vec![])] {
+            let error = refused(item([("document", map("member", value.clone()))]));
+            assert!(matches!(error, DocumentError::NotJson), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_inflated_up_to_32_mib() {
+        let mut json = vec![b' '; MAX_JSON_BYTES];
+        assert_eq!(inflate(&gzip(&json)).map(|text| text.len()).ok(), Some(MAX_JSON_BYTES));
+        json.push(b' ');
+        assert!(matches!(inflate(&gzip(&json)), Err(DocumentError::TooLarge)));
+        assert!(matches!(inflate(&gzip(b"{}")[..10]), Err(DocumentError::Gzip(_))));
+        assert!(matches!(inflate(&gzip(b"\xff")), Err(DocumentError::Utf8)));
+    }
+
+    #[test]
+    fn more_gzip_than_a_response_carries_is_too_large() {
+        assert!(matches!(inflate(&vec![0; MAX_GZIP_BYTES]), Err(DocumentError::Gzip(_))));
+        assert!(matches!(inflate(&vec![0; MAX_GZIP_BYTES + 1]), Err(DocumentError::TooLarge)));
+    }
+
+    #[test]
+    fn parts_are_put_together_only_if_they_are_one_gzip_member() {
+        let gzip = gzip(STUDY.as_bytes());
+        let parts = |at: usize| vec![gzip[..at].to_vec(), gzip[at..].to_vec()];
+        assert_eq!(join(&parts(20)).ok(), Some(gzip.clone()));
+        assert_eq!(join(std::slice::from_ref(&gzip)).ok(), Some(gzip.clone()));
+        for damaged in [vec![], vec![gzip[..20].to_vec()], [parts(20), parts(20)].concat()] {
+            assert!(matches!(join(&damaged), Err(DocumentError::Gzip(_))));
+        }
+    }
+
+    #[test]
+    fn the_claimed_size_is_the_last_four_bytes() {
+        assert_eq!(claimed_len(&gzip(&[b' '; 300])), 300);
+        assert_eq!(claimed_len(&[0; 3]), 0);
     }
 }

@@ -177,14 +177,14 @@ impl Store {
         match item {
             StoredItem::Whole(study) => Ok(Some(Found::Document(study))),
             StoredItem::Split { parts, properties } => {
-                let gzip = join(self.parts(site, parts, consistent, units).await?)?;
+                let gzip = join(&self.parts(site, parts, consistent, units).await?)?;
                 let study = StoredStudy { json: Json::Gzip(gzip), format: StorageFormat::Gzip, properties };
                 Ok(Some(Found::Document(study)))
             }
         }
     }
 
-    /// The parts under these keys, in order, as long as a response can carry them.
+    /// The parts under these keys, in order: at most [`MAX_PARTS`] items, whose size DynamoDB bounds.
     async fn parts(
         &self,
         site: &SiteId,
@@ -192,15 +192,9 @@ impl Store {
         consistent: bool,
         units: &ReadUnits,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut bytes = 0;
         iter(keys)
             .map(|key| self.part(site, key, consistent, units))
             .buffered(PARTS_AT_ONCE)
-            .map(|part| {
-                let part = part?;
-                bytes += part.len();
-                if fits_response(bytes) { Ok(part) } else { Err(DocumentError::TooLarge.into()) }
-            })
             .try_collect()
             .await
     }

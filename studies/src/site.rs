@@ -128,8 +128,8 @@ impl StudyItems {
         let json = match store::read(self.head)? {
             StoredItem::Whole(study) => study.json,
             StoredItem::Split { .. } => {
-                let parts = self.parts.into_iter().map(|(_, bytes)| bytes).collect::<Option<_>>();
-                Json::Gzip(store::join(parts.ok_or(DocumentError::PartMissing)?)?)
+                let parts: Option<Vec<_>> = self.parts.into_iter().map(|(_, bytes)| bytes).collect();
+                Json::Gzip(store::join(&parts.ok_or(DocumentError::PartMissing)?)?)
             }
         };
         match json {
