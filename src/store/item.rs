@@ -611,6 +611,20 @@ mod tests {
     }
 
     #[test]
+    fn a_document_tells_its_version_and_its_time() {
+        let of = |version: &str| {
+            let meta = format!(r#"{{"versionId":"{version}","lastUpdated":"1970-01-01T00:01:40+00:00"}}"#);
+            Properties::of(&format!(r#"{{"resourceType":"ImagingStudy","meta":{meta}}}"#)).unwrap()
+        };
+        let found = of("7");
+        assert_eq!((found.etag.as_str(), found.last_updated), ("W/\"7\"", Some(100)));
+        let tag = of("no id").etag;
+        let digits = tag.strip_prefix("W/\"").and_then(|rest| rest.strip_suffix('"')).unwrap();
+        assert!(digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{tag}");
+        assert_ne!(tag, of("no id either").etag);
+    }
+
+    #[test]
     fn the_claimed_size_is_the_last_four_bytes() {
         assert_eq!(claimed_len(&gzip(&[b' '; 300])), 300);
         assert_eq!(claimed_len(&[0; 3]), 0);
