@@ -512,4 +512,33 @@ mod tests {
             "{\n  \"a\": [\n    1.10,\n    {},\n    [],\n    \"x, \\\"{y}\\\"\\\\\"\n  ],\n  \"b\": null\n}\n"
         );
     }
+
+    /// What comes of these parts, one after the other.
+    fn output<'a>(accepts_gzip: bool, parts: impl IntoIterator<Item = &'a str>) -> Result<Json, ApiError> {
+        let mut output = Output::Text(String::new(), accepts_gzip);
+        parts.into_iter().for_each(|part| output.push(part));
+        output.finish()
+    }
+
+    #[test]
+    fn output_that_a_response_cannot_carry_as_text_is_compressed_or_refused() {
+        let most = " ".repeat(MAX_TEXT_BYTES);
+        for accepts_gzip in [true, false] {
+            let fits = output(accepts_gzip, [&most[1..], "}"]);
+            assert!(matches!(fits, Ok(Json::Text(text)) if text.len() == MAX_TEXT_BYTES), "{accepts_gzip}");
+        }
+        let refused = output(false, [&most, "}", "]"]);
+        assert!(matches!(refused, Err(ApiError::CompressionRequired)));
+        let Ok(Json::Gzip(gzip)) = output(true, [&most, "}", "]"]) else { panic!("not compressed") };
+        assert!(crate::store::inflate(&gzip).is_ok_and(|text| text == most + "}]"));
+    }
+
+    #[test]
+    fn output_that_is_too_large_even_compressed_is_refused() {
+        // Repeated farther apart than gzip looks back (RFC 1951 §2).
+        let noise = local::noise_text(1, 64 << 10);
+        let parts = std::iter::repeat_n(&*noise, 160).chain(["}"]);
+        let Err(ApiError::Store(error)) = output(true, parts) else { panic!("not refused") };
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
 }

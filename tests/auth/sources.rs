@@ -157,6 +157,16 @@ async fn a_rotated_key_without_kid_is_picked_up_after_the_cool_down() {
 }
 
 #[tokio::test]
+async fn a_token_without_kid_that_two_keys_fit_is_refused_without_a_fetch() {
+    let issuer = Published::new([Signer::p256("a").jwk(), Signer::p256("b").jwk()]).await;
+    let token = Signer::p256("a").sign(r#"{"alg":"ES256"}"#, claims().to_string().as_bytes());
+    assert_eq!(outcome(&issuer.verifier, &token).await.err(), Some("key_ambiguous"));
+    issuer.clock.forward(COOL_DOWN);
+    assert_eq!(outcome(&issuer.verifier, &token).await.err(), Some("key_ambiguous"));
+    assert_eq!(issuer.server.requests(), 1);
+}
+
+#[tokio::test]
 async fn a_withdrawn_key_is_accepted_only_while_its_set_is_fresh() {
     let issuer = Published::new([P256.jwk(), P384.jwk()]).await;
     assert_eq!(issuer.outcome(&P256).await, Ok(()));
