@@ -263,3 +263,37 @@ impl From<DocumentError> for ApiError {
         Self::Store(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aws_sdk_dynamodb::error::SdkError;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_of_keys_and_store_has_its_status_issue_type_and_delay() {
+        let failure = || Box::new(SdkError::timeout_error("the cause"));
+        let keys = |millis| {
+            ApiError::KeysUnavailable(KeysUnavailable { retry_after: Duration::from_millis(millis) })
+        };
+        for (error, status, issue_type, retry_after) in [
+            (keys(0), 503, "transient", Some("1")),
+            (keys(1_000), 503, "transient", Some("1")),
+            (keys(29_001), 503, "transient", Some("30")),
+            (StoreError::Throttled(failure()).into(), 503, "throttled", Some("1")),
+            (StoreError::Unreachable(failure()).into(), 503, "transient", Some("1")),
+            (StoreError::Timeout.into(), 504, "timeout", None),
+            (StoreError::Refused(failure()).into(), 500, "exception", None),
+            (DocumentError::Missing.into(), 500, "exception", None),
+            (ApiError::PreconditionFailed, 412, "conflict", None),
+            (ApiError::StudyNotFound, 404, "not-found", None),
+        ] {
+            let response = error.response(Media::FhirJson);
+            assert_eq!(response.status().as_u16(), status, "{error:?}");
+            let found = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((error.issue_type(), found), (issue_type, retry_after), "{error:?}");
+        }
+    }
+}

@@ -365,3 +365,45 @@ pub fn throttles(code: Option<&str>) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
+    use super::*;
+
+    fn code(error: SdkError<GetItemError>) -> &'static str {
+        match StoreError::from(error) {
+            StoreError::Throttled(_) => "throttled",
+            StoreError::Unreachable(_) => "unreachable",
+            StoreError::Timeout => "timeout",
+            StoreError::Refused(_) => "refused",
+            StoreError::Document(_) => "document",
+        }
+    }
+
+    #[test]
+    fn a_failed_call_is_told_apart_by_what_failed() {
+        let connector =
+            |error: fn(BoxError) -> ConnectorError| SdkError::dispatch_failure(error("cause".into()));
+        let service = |status: u16| {
+            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            SdkError::service_error(GetItemError::unhandled("cause"), response)
+        };
+        for (error, expected) in [
+            (SdkError::timeout_error("cause"), "timeout"),
+            (SdkError::construction_failure("cause"), "refused"),
+            (connector(ConnectorError::timeout), "timeout"),
+            (connector(ConnectorError::user), "refused"),
+            (connector(ConnectorError::io), "unreachable"),
+            (service(429), "throttled"),
+            (service(500), "unreachable"),
+            (service(200), "unreachable"),
+            (service(400), "refused"),
+        ] {
+            let name = format!("{error:?}");
+            assert_eq!(code(error), expected, "{name}");
+        }
+    }
+}
