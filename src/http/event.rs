@@ -291,4 +291,64 @@ mod tests {
         let event = include_str!("../../events/found-rest-v1.json").replacen('{', "{\"version\":\"1.0\",", 1);
         assert!(matches!(parsed(&event), Ok(LambdaRequest::ApiGatewayV1(_))));
     }
+
+    #[test]
+    fn the_client_certificate_is_read_in_both_formats() {
+        for (event, has_certificate) in [
+            (include_str!("../../events/found-mutual-tls.json"), true),
+            (include_str!("../../events/other-certificate-rest-v1.json"), true),
+            (include_str!("../../events/found.json"), false),
+        ] {
+            let (_, certificate) = serde_json::from_str::<Event>(event).unwrap().0.unwrap();
+            assert_eq!(certificate.is_some(), has_certificate);
+        }
+    }
+
+    /// The query of an HTTP API's event that has this one.
+    fn raw_query(query: &str) -> Option<String> {
+        let mut event: serde_json::Value =
+            serde_json::from_str(include_str!("../../events/found.json")).unwrap();
+        event["rawQueryString"] = query.into();
+        match parsed(&event.to_string()) {
+            Ok(LambdaRequest::ApiGatewayV2(request)) => request.raw_query_string,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_path_or_query_that_is_too_long_is_dropped() {
+        let most = "a".repeat(MAX_URI_PART_BYTES - 1);
+        let (fits, exceeds) = (format!("/{most}"), format!("/{most}a"));
+        let sanitized = |path: &str| {
+            let mut path = Some(path.to_owned());
+            sanitize_path(&mut path);
+            path.unwrap()
+        };
+        assert_eq!((sanitized(&fits), sanitized(&exceeds)), (fits.clone(), "/".to_owned()));
+        assert_eq!((raw_query(&fits), raw_query(&exceeds)), (Some(fits), Some(String::new())));
+    }
+
+    #[test]
+    fn parameters_that_are_too_long_together_are_dropped() {
+        // As if each byte had to be encoded: three times the name and the value.
+        let most = MAX_URI_PART_BYTES / 3;
+        for (bytes, kept) in [(most, true), (most + 1, false)] {
+            let values = HashMap::from([("ab".to_owned(), vec!["c".repeat(bytes - 2)])]);
+            let mut parameters = QueryMap::from(values);
+            sanitize_lists(&mut parameters);
+            assert_eq!(parameters.is_empty(), !kept, "{bytes}");
+        }
+        let mut parameters = QueryMap::from(HashMap::from([("a".to_owned(), vec![])]));
+        sanitize_lists(&mut parameters);
+        assert!(parameters.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_allowed_in_a_path_is_percent_encoded() {
+        for (path, sanitized) in [("/a b", "/a%20b"), ("a-b_c~d.e%20", "/a-b_c~d.e%20"), ("/é", "/%C3%A9")] {
+            let mut path = Some(path.to_owned());
+            sanitize_path(&mut path);
+            assert_eq!(path.as_deref(), Some(sanitized));
+        }
+    }
 }

@@ -157,6 +157,16 @@ async fn a_rotated_key_without_kid_is_picked_up_after_the_cool_down() {
 }
 
 #[tokio::test]
+async fn a_key_set_has_at_most_256_kib() {
+    let set = jwks([P256.jwk()]);
+    for (bytes, expected) in [(256 << 10, Ok(())), ((256 << 10) + 1, Err("keys_unavailable"))] {
+        let padded = format!("{}{set}", " ".repeat(bytes - set.len()));
+        let issuer = Published::answering(Behavior::json(padded)).await;
+        assert_eq!(issuer.outcome(&P256).await, expected, "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
 async fn a_token_without_kid_that_two_keys_fit_is_refused_without_a_fetch() {
     let issuer = Published::new([Signer::p256("a").jwk(), Signer::p256("b").jwk()]).await;
     let token = Signer::p256("a").sign(r#"{"alg":"ES256"}"#, claims().to_string().as_bytes());
