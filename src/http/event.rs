@@ -224,8 +224,8 @@ fn sanitize_path(path: &mut Option<String>) {
 }
 
 fn percent_encode(text: &mut String, set: &'static AsciiSet) {
-    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/%=&".contains(&byte)) {
-        *text = utf8_percent_encode(text, set).to_string();
+    if let Cow::Owned(encoded) = Cow::from(utf8_percent_encode(text, set)) {
+        *text = encoded;
     }
 }
 

@@ -44,6 +44,16 @@ impl Published {
         self.answer(Behavior::json(jwks(keys)));
     }
 
+    /// Waits until the server has read so many requests.
+    async fn asked(&self, requests: usize) {
+        let asked = async {
+            while self.server.requests() < requests {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("the keys are asked for");
+    }
+
     /// The outcome of a token by `signer` that is valid now.
     async fn outcome(&self, signer: &Signer) -> Result<(), &'static str> {
         outcome(&self.verifier, &self.token(signer)).await.map(|_| ())
@@ -117,9 +127,7 @@ async fn known_kids_are_accepted_during_a_flood_of_made_up_ones() {
         let token = P256.sign(&json!({"alg": "ES256", "kid": format!("kid-{i}")}).to_string(), b"{}");
         flood.spawn(async move { outcome(&verifier, &token).await.err() });
     }
-    while issuer.server.requests() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    issuer.asked(2).await;
     assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "waited for the fetch");
     for error in flood.join_all().await {
         assert_eq!(error, Some("keys_unavailable"));
@@ -264,9 +272,7 @@ async fn an_expired_set_is_used_while_it_is_fetched_again() {
     issuer.answer(after_a_while(Behavior::status(500, "")));
     let (verifier, token) = (Arc::clone(&issuer.verifier), issuer.token(&P256));
     let first = tokio::spawn(async move { outcome(&verifier, &token).await.err() });
-    while issuer.server.requests() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    issuer.asked(2).await;
     assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "waited for the fetch");
     assert_eq!(first.await.unwrap(), None);
 }
