@@ -351,4 +351,15 @@ mod tests {
             assert_eq!(path.as_deref(), Some(sanitized));
         }
     }
+
+    #[test]
+    fn the_repeated_headers_of_a_rest_event_count() {
+        let mut event: serde_json::Value =
+            serde_json::from_str(include_str!("../../events/found-rest-v1.json")).unwrap();
+        event["headers"]["x-test"] = "c".into();
+        event["multiValueHeaders"]["x-test"] = serde_json::json!(["a", "b"]);
+        let request = request(&event.to_string());
+        let values: Vec<_> = request.headers().get_all("x-test").iter().collect();
+        assert_eq!(values, ["a", "b"]);
+    }
 }

@@ -203,4 +203,15 @@ mod tests {
             assert_eq!((&sent["body"], &sent["isBase64Encoded"]), (&json!(expected), &json!(is_base64)));
         }
     }
+
+    #[test]
+    fn the_format_is_that_of_the_event() {
+        for (event, is_v1) in [
+            (include_str!("../../events/found-rest-v1.json"), true),
+            (include_str!("../../events/found.json"), false),
+        ] {
+            let event = serde_json::from_str(event).unwrap();
+            assert_eq!(matches!(PayloadFormat::of(&event), PayloadFormat::V1), is_v1);
+        }
+    }
 }

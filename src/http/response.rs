@@ -241,6 +241,8 @@ fn http_date(seconds: i64) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::http::header::ACCEPT_ENCODING;
+
     use super::*;
 
     #[test]
@@ -257,5 +259,68 @@ mod tests {
             let text = part.repeat(1_000);
             assert_eq!(payload_len(&text), serde_json::to_string(&text).unwrap().len(), "{part:?}");
         }
+    }
+
+    /// What a client with this `Accept-Encoding` asks for.
+    fn accepting(coding: &'static str, pretty: bool) -> ResponseOptions {
+        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(coding))]);
+        let coding = Coding::of(&headers).unwrap();
+        ResponseOptions { media: Media::Json, coding, subset: Subset::Whole, pretty }
+    }
+
+    /// Whether the body is gzip.
+    fn is_gzip(json: Json, options: &ResponseOptions) -> bool {
+        matches!(body(json, options).unwrap(), Body::Binary(_))
+    }
+
+    #[test]
+    fn text_is_compressed_from_16_kib_on_or_if_the_client_accepts_nothing_else() {
+        for (bytes, coding, compressed) in [
+            (16_383, "gzip", false),
+            (16_384, "gzip", true),
+            (16_384, "identity, gzip;q=0.5", false),
+            (16_384, "identity", false),
+            (10, "gzip, identity;q=0", true),
+        ] {
+            let json = Json::Text(" ".repeat(bytes));
+            assert_eq!(is_gzip(json, &accepting(coding, false)), compressed, "{bytes} bytes, {coding}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_as_stored_unless_it_is_to_be_indented_or_the_client_would_rather_have_text() {
+        let stored = |json_bytes: usize| compress(&b" ".repeat(json_bytes), Compression::fast());
+        for (json_bytes, coding, pretty, as_stored) in [
+            (300, "gzip", false, true),
+            (300, "gzip", true, false),
+            (MAX_PRETTY_BYTES, "gzip", true, false),
+            (MAX_PRETTY_BYTES + 1, "gzip", true, true),
+            (300, "identity", false, false),
+            (MAX_GZIP_BYTES, "identity, gzip;q=0.5", false, false),
+            (MAX_GZIP_BYTES + 1, "identity, gzip;q=0.5", false, true),
+        ] {
+            let found = accepting(coding, pretty).passes_through(&stored(json_bytes));
+            assert_eq!(found, as_stored, "{json_bytes} bytes, {coding}, pretty: {pretty}");
+        }
+    }
+
+    #[test]
+    fn text_that_fits_no_response_is_compressed_or_refused() {
+        // Escaped, it has twice the length.
+        let quotes = |bytes: usize| Json::Text("\"".repeat(bytes));
+        assert!(!is_gzip(quotes(MAX_GZIP_BYTES), &accepting("identity, gzip;q=0.5", false)));
+        assert!(is_gzip(quotes(MAX_GZIP_BYTES + 1), &accepting("identity, gzip;q=0.5", false)));
+        assert!(!is_gzip(Json::Text(" ".repeat(MAX_TEXT_BYTES - 2)), &accepting("identity", false)));
+        for json in [quotes(MAX_GZIP_BYTES + 1), Json::Text(" ".repeat(MAX_TEXT_BYTES - 1))] {
+            let refused = body(json, &accepting("identity", false));
+            assert!(matches!(refused, Err(ApiError::CompressionRequired)));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_body_is_that_of_its_bytes() {
+        assert_eq!(body_len(&Body::Text("ä".to_owned())), 2);
+        assert_eq!(body_len(&Body::Binary(vec![0; 3])), 3);
+        assert_eq!(body_len(&Body::Empty), 0);
     }
 }
