@@ -241,7 +241,7 @@ fn sanitize_lists(parameters: &mut QueryMap) {
     let bytes =
         lists.iter().map(|(name, values)| values.iter().map(|value| name.len() + value.len()).sum::<usize>());
     // Percent-encoding triples a length at most; a separator and an equals sign are added.
-    if 3 * bytes.sum::<usize>() > MAX_URI_PART_BYTES {
+    if bytes.sum::<usize>() > MAX_URI_PART_BYTES / 3 {
         lists.clear();
     }
     *parameters = lists.into();

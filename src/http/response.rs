@@ -323,4 +323,13 @@ mod tests {
         assert_eq!(body_len(&Body::Binary(vec![0; 3])), 3);
         assert_eq!(body_len(&Body::Empty), 0);
     }
+
+    #[test]
+    fn a_date_has_four_digits_for_the_year() {
+        let date = |seconds| http_date(seconds).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(date(-1), None);
+        assert_eq!(date(0).as_deref(), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+        assert_eq!(date(253_402_300_799).as_deref(), Some("Fri, 31 Dec 9999 23:59:59 GMT"));
+        assert_eq!(date(253_402_300_800), None);
+    }
 }

@@ -77,19 +77,33 @@ async fn no_request_takes_more_than_a_plain_read_one_more_copy_and_16_mib() {
     assert!(exceeded.is_empty(), "{exceeded:#?}");
 }
 
-/// The peaks of all requests for a document, and those that exceed the limit.
-async fn peaks(name: &str, json: String) -> (String, Vec<String>) {
+#[tokio::test]
+async fn a_study_that_is_too_large_to_be_sent_plain_is_refused_without_room_for_it() {
+    let _turn = crate::TURN.lock().await;
+    let endpoint = store(&study(&nested(1), 30 * KIB * KIB)).await;
+    let (sent, as_stored) = peak(&endpoint, "", "gzip").await;
+    let (refused, plain) = peak(&endpoint, "", "identity").await;
+    assert_eq!((sent, refused), (json!(200), json!(406)));
+    assert!(plain < as_stored + 8 * KIB, "{plain} KiB, and {as_stored} KiB as stored");
+}
+
+/// A table of its own with this study: its endpoint.
+async fn store(json: &str) -> String {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
-    let endpoint = format!("http://{address}");
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(json.as_bytes()).unwrap();
     let gzip = encoder.finish().unwrap();
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let document = if json.len() < 380_000 { text(&json) } else { AttributeValue::B(Blob::new(gzip)) };
+    let document = if json.len() < 380_000 { text(json) } else { AttributeValue::B(Blob::new(gzip)) };
     let put = table.put_item().table_name(local::TABLE);
     let put = put.item("siteId", text(local::SITE)).item("id", text("panoramic"));
     put.item("document", document).item("etag", text("W/\"1\"")).send().await.unwrap();
+    format!("http://{address}")
+}
 
+/// The peaks of all requests for a document, and those that exceed the limit.
+async fn peaks(name: &str, json: String) -> (String, Vec<String>) {
+    let endpoint = store(&json).await;
     let (status, plain) = peak(&endpoint, "", "gzip").await;
     assert_eq!(status, 200, "{name}");
     let limit = plain + json.len() / KIB + 16 * KIB;
