@@ -1,8 +1,7 @@
 //! The JSON that carries a response to API Gateway.
 //!
 //! `lambda_http` would encode a compressed body 1 KiB at a time and look at every character of its base64 for one to
-//! escape, which base64 does not have. Large text, too, goes as base64, which the gateway decodes: JSON has a quote to
-//! escape every few bytes, and escaping them takes ten times as long.
+//! escape, which base64 does not have.
 
 use aws_smithy_types::base64;
 use lambda_http::http::{HeaderMap, HeaderValue};
@@ -11,12 +10,6 @@ use lambda_http::{Body, Response};
 use serde::ser::{Error, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-
-use crate::store::fits_response;
-
-/// Text from this size on goes as base64. Smaller text stays legible where payloads are printed, as by
-/// `sam local invoke`.
-const BASE64_FROM_BYTES: usize = 16 << 10;
 
 /// The format that a gateway reads: that of its events.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +51,6 @@ impl Serialize for Payload {
         payload.serialize_field("headers", &Headers(single))?;
         payload.serialize_field("multiValueHeaders", &HeaderLists(multi))?;
         let is_base64 = match self.response.body() {
-            Body::Text(text) if text.len() >= BASE64_FROM_BYTES && fits_response(text.len()) => {
-                payload.serialize_field("body", &base64_string(text.as_bytes())?).map(|()| true)?
-            }
             Body::Text(text) => payload.serialize_field("body", text).map(|()| false)?,
             Body::Binary(bytes) => payload.serialize_field("body", &base64_string(bytes)?).map(|()| true)?,
             _ => false,
@@ -112,7 +102,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::store::MAX_GZIP_BYTES;
 
     fn sent(format: PayloadFormat, body: Body) -> Value {
         let mut response = Response::new(body);
@@ -171,23 +160,6 @@ mod tests {
                 "isBase64Encoded": false,
             });
             assert_eq!(sent(format, Body::Empty), expected, "{format:?}");
-        }
-    }
-
-    #[test]
-    fn large_text_is_base64_if_a_response_can_carry_that() {
-        for (bytes, is_base64) in [
-            (BASE64_FROM_BYTES - 1, false),
-            (BASE64_FROM_BYTES, true),
-            (MAX_GZIP_BYTES, true),
-            (MAX_GZIP_BYTES + 1, false),
-        ] {
-            let text = "a".repeat(bytes);
-            let sent = sent(PayloadFormat::V2, Body::Text(text.clone()));
-            let body = if is_base64 { base64::encode(&text) } else { text };
-            let expected = (body.as_str(), is_base64);
-            let found = (sent["body"].as_str().unwrap(), sent["isBase64Encoded"] == true);
-            assert!(found == expected, "{bytes} bytes");
         }
     }
 

@@ -203,7 +203,7 @@ fn body(json: Json, options: &ResponseOptions) -> Result<Body, ApiError> {
         Json::Text(text) => text,
         Json::Gzip(gzip) => return gzip_body(gzip),
     };
-    let fits = || fits_response(text.len()) || payload_len(&text) <= MAX_TEXT_BYTES;
+    let fits = || payload_len(&text) <= MAX_TEXT_BYTES;
     let compresses =
         options.coding.prefers_gzip && (text.len() >= COMPRESS_FROM_BYTES || !options.coding.identity);
     if compresses || options.coding.gzip && !fits() {
@@ -217,20 +217,26 @@ fn gzip_body(gzip: Vec<u8>) -> Result<Body, ApiError> {
     if fits_response(gzip.len()) { Ok(Body::Binary(gzip)) } else { Err(DocumentError::TooLarge.into()) }
 }
 
-/// Whether the text of gzip data may be too large for a response.
+/// Whether the text of gzip data may be too large for a response: in JSON, each character needs at most two.
 fn may_exceed_text(gzip: &[u8]) -> bool {
-    !fits_response(claimed_len(gzip))
+    claimed_len(gzip) > MAX_TEXT_BYTES / 2
 }
 
 /// The length of `text` as a JSON string, in bytes: quotes, backslashes and control characters are escaped
 /// (RFC 8259 §7).
 fn payload_len(text: &str) -> usize {
-    let escaped = |byte| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
-        0..b' ' => 6,
-        _ => 1,
-    };
-    2 + text.bytes().map(escaped).sum::<usize>()
+    let quoted = count(text, |byte| matches!(byte, b'"' | b'\\'));
+    let control = count(text, |byte| byte < b' ');
+    let short = count(text, |byte| matches!(byte, b'\n' | b'\r' | b'\t' | 8 | 12));
+    // `\n` and its like are two bytes, `\u0001` and its like are six.
+    text.len() + 2 + quoted + short + 5 * (control - short)
+}
+
+/// The bytes of `text` for which `predicate` holds. Sums that fit a byte let the compiler count 16 bytes at once, where
+/// a `match` takes them one by one: a sixth of the CPU time of a large study sent as text.
+fn count(text: &str, predicate: impl Fn(u8) -> bool) -> usize {
+    let chunks = text.as_bytes().chunks(240);
+    chunks.map(|chunk| usize::from(chunk.iter().map(|&byte| u8::from(predicate(byte))).sum::<u8>())).sum()
 }
 
 /// An HTTP-date (RFC 9110 §5.6.7); `None` before 1970 and after 9999.
@@ -296,8 +302,8 @@ mod tests {
             (MAX_PRETTY_BYTES, "gzip", true, false),
             (MAX_PRETTY_BYTES + 1, "gzip", true, true),
             (300, "identity", false, false),
-            (MAX_GZIP_BYTES, "identity, gzip;q=0.5", false, false),
-            (MAX_GZIP_BYTES + 1, "identity, gzip;q=0.5", false, true),
+            (MAX_TEXT_BYTES / 2, "identity, gzip;q=0.5", false, false),
+            (MAX_TEXT_BYTES / 2 + 1, "identity, gzip;q=0.5", false, true),
         ] {
             let found = accepting(coding, pretty).passes_through(&stored(json_bytes));
             assert_eq!(found, as_stored, "{json_bytes} bytes, {coding}, pretty: {pretty}");
@@ -306,15 +312,14 @@ mod tests {
 
     #[test]
     fn text_that_fits_no_response_is_compressed_or_refused() {
-        // Escaped, it has twice the length.
-        let quotes = |bytes: usize| Json::Text("\"".repeat(bytes));
-        assert!(!is_gzip(quotes(MAX_GZIP_BYTES), &accepting("identity, gzip;q=0.5", false)));
-        assert!(is_gzip(quotes(MAX_GZIP_BYTES + 1), &accepting("identity, gzip;q=0.5", false)));
-        assert!(!is_gzip(Json::Text(" ".repeat(MAX_TEXT_BYTES - 2)), &accepting("identity", false)));
-        for json in [quotes(MAX_GZIP_BYTES + 1), Json::Text(" ".repeat(MAX_TEXT_BYTES - 1))] {
-            let refused = body(json, &accepting("identity", false));
-            assert!(matches!(refused, Err(ApiError::CompressionRequired)));
-        }
+        // Escaped, and between quotes.
+        let most = MAX_TEXT_BYTES / 2 - 1;
+        let quotes = |count: usize| Json::Text("\"".repeat(count));
+        assert!(!is_gzip(quotes(most), &accepting("identity, gzip;q=0.5", false)));
+        assert!(is_gzip(quotes(most + 1), &accepting("identity, gzip;q=0.5", false)));
+        assert!(!is_gzip(quotes(most), &accepting("identity", false)));
+        let refused = body(quotes(most + 1), &accepting("identity", false));
+        assert!(matches!(refused, Err(ApiError::CompressionRequired)));
     }
 
     #[test]

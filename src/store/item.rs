@@ -234,9 +234,9 @@ pub fn inflate(gzip: &[u8]) -> Result<String, DocumentError> {
     String::from_utf8(text).map_err(|_| DocumentError::Utf8)
 }
 
-/// Whether a response can carry so many bytes as base64.
-pub(crate) fn fits_response(bytes: usize) -> bool {
-    bytes <= MAX_GZIP_BYTES
+/// Whether a response can carry a compressed document of so many bytes.
+pub(crate) fn fits_response(gzip_bytes: usize) -> bool {
+    gzip_bytes <= MAX_GZIP_BYTES
 }
 
 /// Checks that the chunks are one gzip member within the limits, in constant memory.

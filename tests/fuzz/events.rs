@@ -554,8 +554,5 @@ fn text(response: &Value) -> Result<String, String> {
         return Ok(body.to_owned());
     }
     let bytes = BASE64_STANDARD.decode(body).map_err(|_| "the body is not base64")?;
-    if super::header(response, "content-encoding").is_none() {
-        return String::from_utf8(bytes).map_err(|_| "the body is not text".to_owned());
-    }
     std::io::read_to_string(GzDecoder::new(&bytes[..])).map_err(|_| "the body is not gzip of text".to_owned())
 }
