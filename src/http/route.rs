@@ -271,6 +271,13 @@ mod tests {
     }
 
     #[test]
+    fn the_route_of_a_rest_event_is_its_resource() {
+        let event = include_str!("../../events/found-rest-v1.json");
+        let event = event.replace("/site/{siteId}/fhir/imaging-study/{id}", "/site/{siteId}/fhir/metadata");
+        assert_eq!(RequestPath::of(&crate::http::event::request(&event)).route, Route::Metadata);
+    }
+
+    #[test]
     fn a_catch_all_route_leaves_it_to_the_path() {
         for (path, expected) in [
             ("/site/4/fhir/imaging-study/a", Route::Study),

@@ -513,6 +513,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn pretty_json_is_limited_before_and_after() {
+        for (json, max_bytes, expected) in [
+            ("[      ]", 8, Some("[]\n")),
+            ("[      ]", 7, None),
+            ("[1]", 8, Some("[\n  1\n]\n")),
+            ("[1]", 7, None),
+        ] {
+            assert_eq!(pretty(json, max_bytes).as_deref(), expected, "{json} in {max_bytes}");
+        }
+    }
+
     /// What comes of these parts, one after the other.
     fn output<'a>(accepts_gzip: bool, parts: impl IntoIterator<Item = &'a str>) -> Result<Json, ApiError> {
         let mut output = Output::Text(String::new(), accepts_gzip);
