@@ -1,11 +1,26 @@
 //! A log in memory.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
+
+use imaging_study::audit::subscriber;
 
 /// What was written, shared by all clones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Default for Log {
+    /// An empty log. From the first one on, `tracing` has a global subscriber that takes every line and writes none:
+    /// without it, a thread whose subscriber goes away can make another thread miss a line.
+    fn default() -> Self {
+        static KEEP_INTEREST: Once = Once::new();
+        KEEP_INTEREST.call_once(|| {
+            tracing::subscriber::set_global_default(subscriber(Some("TRACE"), io::sink))
+                .expect("nothing else sets one");
+        });
+        Self(Arc::default())
+    }
+}
 
 impl Log {
     /// The text so far.
