@@ -20,4 +20,4 @@ pub mod ids;
 mod service;
 pub mod store;
 
-pub use service::{Service, StartError};
+pub use service::Service;

@@ -10,11 +10,10 @@ use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
 use lambda_http::lambda_runtime::LambdaEvent;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
-use thiserror::Error;
 
 use crate::audit::{self, Audit, error_chain};
-use crate::auth::{BrokenCryptography, ClientCertificate, Verifier};
-use crate::aws;
+use crate::auth::{ClientCertificate, Verifier};
+use crate::aws::{self, CaBundleError};
 use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
 use crate::http::event::{Event, MalformedEvent};
 use crate::http::{
@@ -39,13 +38,13 @@ impl Service {
     }
 
     /// A service with the clients that `config` describes.
-    pub async fn from_config(config: Config) -> Result<Self, StartError> {
+    pub async fn from_config(config: Config) -> Result<Self, CaBundleError> {
         let ca_bundle =
             |variable, path: Option<&Path>| path.map(|path| aws::ca_bundle(variable, path)).transpose();
         let aws_ca_bundle = ca_bundle(AWS_CA_BUNDLE, config.aws_ca_bundle.as_deref())?;
         let aws = aws::sdk_config(aws_ca_bundle, config.max_concurrency.get().into()).await;
         let jwt_ca_bundle = ca_bundle(JWT_CA_BUNDLE, config.jwt_ca_bundle.as_deref())?;
-        let verifier = Verifier::new(config.auth, jwt_ca_bundle, &aws)?;
+        let verifier = Verifier::new(config.auth, jwt_ca_bundle, &aws);
         let endpoint = config.dynamodb_endpoint.as_deref();
         let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
         Ok(Self::new(verifier, store))
@@ -160,17 +159,6 @@ impl Service {
             }
         }
     }
-}
-
-/// Why the service does not start with a valid configuration.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// A file of certificate authorities cannot be used.
-    #[error(transparent)]
-    CaBundle(#[from] aws::CaBundleError),
-    /// The build lacks working cryptography.
-    #[error(transparent)]
-    Cryptography(#[from] BrokenCryptography),
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -64,7 +64,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let tokens = Tokens::of(&config);
     let ca_bundle =
         config.jwt_ca_bundle.as_deref().map(|path| ca_bundle("JWT_CA_BUNDLE", path)).transpose()?;
-    let verifier = Verifier::new(config.auth, ca_bundle, &aws)?;
+    let verifier = Verifier::new(config.auth, ca_bundle, &aws);
     let store = Store::new(&aws, None, config.table_name, config.consistent_read);
     let token = development_token(&verifier).await;
     let service = Arc::new(Service::new(verifier, store));

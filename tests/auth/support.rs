@@ -230,7 +230,7 @@ pub(crate) fn verifier_with(settings: Settings) -> Verifier {
 
 /// A verifier that trusts the authority of the servers here.
 pub(crate) fn verifier_at(settings: Settings, clock: &Clock) -> Verifier {
-    Verifier::new(settings, Some(FaultyServer::ca_bundle()), &aws(clock)).unwrap()
+    Verifier::new(settings, Some(FaultyServer::ca_bundle()), &aws(clock))
 }
 
 /// The keys that a server publishes at `/keys`.
