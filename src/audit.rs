@@ -236,4 +236,9 @@ mod tests {
         let error = chain.into_iter().rev().fold(None, |source, text| Some(Box::new(Layer { text, source })));
         assert_eq!(error_chain(&*error.unwrap()), "no connection: refused (os error 111): port 1");
     }
+
+    #[test]
+    fn a_time_is_in_milliseconds_to_the_microsecond() {
+        assert_eq!(milliseconds(Duration::from_nanos(1_234_567_890)).to_string(), "1234.568");
+    }
 }

@@ -408,6 +408,8 @@ mod tests {
                     "täble",
                     "arn:aws:dynamodb:eu:1:index/abc",
                     "arn:aws:s3:::abc",
+                    "arn:aws:dynamodb::1:table/abc",
+                    "arn:aws:dynamodb:eu::table/abc",
                     "\u{fffd}abc",
                     &long,
                 ] as &[&str],
@@ -488,6 +490,7 @@ mod tests {
             (CONSISTENT_READ, &["1", "True", "yes"]),
             (DYNAMODB_ENDPOINT, &["localhost:8000", "ftp://a", "a b"]),
             (MAX_CONCURRENCY, &["0", "-1", "1.5", "many", "65536"]),
+            (AWS_CA_BUNDLE, &["\u{fffd}"]),
         ] {
             for value in values {
                 let message = message(&[(variable, value)]);
