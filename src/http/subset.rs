@@ -379,9 +379,6 @@ pub(super) fn pretty(json: &str, max_bytes: usize) -> Option<String> {
         out.extend(std::iter::repeat_n("  ", depth));
     };
     while let Some(token) = rest.chars().next() {
-        if out.len() > max_bytes {
-            return None;
-        }
         let end = match token {
             '"' => string_len(rest),
             _ => token.len_utf8(),
@@ -414,9 +411,13 @@ pub(super) fn pretty(json: &str, max_bytes: usize) -> Option<String> {
             ' ' | '\n' | '\r' | '\t' => {}
             _ => out.push_str(text),
         }
+        // One line end is still to come.
+        if out.len() >= max_bytes {
+            return None;
+        }
     }
     out.push('\n');
-    (out.len() <= max_bytes).then_some(out)
+    Some(out)
 }
 
 /// The length of the JSON string at the start of `json`, with its quotes, in bytes.
