@@ -431,6 +431,7 @@ mod tests {
             (
                 JWT_JWKS_URL,
                 &[
+                    "https://:443/keys",
                     "issuer.example",
                     "http://issuer.example/keys",
                     "https://u:p@issuer.example/",
@@ -449,6 +450,7 @@ mod tests {
                     "arn:aws:s3:::bucket",
                     "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
                     "arn:aws:secretsmanager::123456789012:secret:a",
+                    "arn:a.b:secretsmanager:eu-west-1:123456789012:secret:a",
                     "arn:aws:secretsmanager:eu-west-1:12345678901:secret:a",
                     "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b",
                     "arn:aws:secretsmanager:eu-west-1.evil.example:123456789012:secret:a",

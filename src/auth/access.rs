@@ -688,6 +688,7 @@ mod tests {
             "",
             "/fhir",
             "fhir.example",
+            "https://:443/fhir",
             "ftp://fhir.example",
             "https://",
             "https:///x",

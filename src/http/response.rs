@@ -337,4 +337,14 @@ mod tests {
         assert_eq!(date(253_402_300_799).as_deref(), Some("Fri, 31 Dec 9999 23:59:59 GMT"));
         assert_eq!(date(253_402_300_800), None);
     }
+
+    #[test]
+    fn text_that_is_too_large_even_compressed_is_refused() {
+        // Repeated farther apart than gzip looks back (RFC 1951 §2).
+        let noise = local::noise_text(1, 64 << 10).repeat(160);
+        let Err(ApiError::Store(error)) = body(Json::Text(noise), &accepting("gzip", false)) else {
+            panic!("not refused")
+        };
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
 }
