@@ -139,8 +139,7 @@ pub async fn load(
             write_bytes += ready.bytes;
             writes.push(write(table, site, ready));
         }
-        let room = writes.is_empty() || (writes.len() < MAX_WRITES && write_bytes < MAX_WRITE_BYTES);
-        let taking = next.is_none() && room && documents.is_some();
+        let taking = next.is_none() && has_room(writes.len(), write_bytes) && documents.is_some();
         if !taking && writes.is_empty() {
             break;
         }
@@ -189,6 +188,11 @@ pub async fn load(
     }
     observer.progress(&counts, bytes.load(Ordering::Relaxed), obstacle());
     (counts, outcome)
+}
+
+/// Whether another study may be written beside `writes` that take `bytes` together.
+fn has_room(writes: usize, bytes: usize) -> bool {
+    writes == 0 || (writes < MAX_WRITES && bytes < MAX_WRITE_BYTES)
 }
 
 async fn next_document(documents: &mut Option<Pipeline>) -> Option<Result<Document, Panicked>> {
@@ -401,5 +405,20 @@ mod tests {
             lines.push(document.location.line);
         }
         assert_eq!(lines, (1..=500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_study_waits_while_64_are_written_or_32_mib_but_never_for_itself() {
+        let mib = 1 << 20;
+        for (writes, bytes, room) in [
+            (0, 0, true),
+            (0, 40 * mib, true),
+            (1, 32 * mib - 1, true),
+            (1, 32 * mib, false),
+            (63, 0, true),
+            (64, 0, false),
+        ] {
+            assert_eq!(has_room(writes, bytes), room, "{writes} with {bytes} bytes");
+        }
     }
 }

@@ -254,14 +254,14 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
         format!("{id:<36} {form:<10} {bytes:>9}  {last_updated:<29} {etag}")
     };
     let mut reader = table.read_site(site);
-    let mut studies = 0;
+    let mut found = false;
     while let Some(entries) = reader.next().await? {
         for entry in entries {
             let SiteEntry::Study(study) = entry else { continue };
-            if studies == 0 && !json {
+            if !found && !json {
                 say(&row("ID", "FORM", "BYTES", "LAST UPDATED", "ETAG"))?;
             }
-            studies += 1;
+            found = true;
             let study = study.listed();
             if json {
                 say(&serde_json::to_string(&study)?)?;
@@ -272,7 +272,7 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
             }
         }
     }
-    if studies == 0 {
+    if !found {
         warn(&format!("studies: site {site} has no studies in table {}", table.address()));
         return Ok(Verdict::Bad);
     }

@@ -615,17 +615,18 @@ mod tests {
 
     #[test]
     fn a_broken_line_costs_no_other_line() {
-        let text = format!("{STUDY}\n\n{{\"a\":\n{STUDY} x\r\n{PATIENT}\r\n[1]\n\"name\"\n{STUDY}");
+        let text = format!("{{\"a\":\n{STUDY}\n\n{{\"a\":\n{STUDY} x\r\n{PATIENT}\r\n[1]\n\"name\"\n{STUDY}");
         assert_eq!(
             found("a.ndjson", text),
             [
-                format!("a.ndjson:1: {STUDY}"),
-                "a.ndjson:3: is not JSON: EOF while parsing a value at line 1 column 5".to_owned(),
-                "a.ndjson:4: is not JSON: trailing characters at line 1 column 43".to_owned(),
-                "a.ndjson:5: other".to_owned(),
-                "a.ndjson:6: is not a FHIR resource: unexpected value at line 1 column 0".to_owned(),
-                "a.ndjson:7: is not a FHIR resource: unexpected value at line 1 column 6".to_owned(),
-                format!("a.ndjson:8: {STUDY}"),
+                "a.ndjson:1: is not JSON: EOF while parsing a value at line 1 column 5".to_owned(),
+                format!("a.ndjson:2: {STUDY}"),
+                "a.ndjson:4: is not JSON: EOF while parsing a value at line 1 column 5".to_owned(),
+                "a.ndjson:5: is not JSON: trailing characters at line 1 column 43".to_owned(),
+                "a.ndjson:6: other".to_owned(),
+                "a.ndjson:7: is not a FHIR resource: unexpected value at line 1 column 0".to_owned(),
+                "a.ndjson:8: is not a FHIR resource: unexpected value at line 1 column 6".to_owned(),
+                format!("a.ndjson:9: {STUDY}"),
             ]
         );
     }
