@@ -236,7 +236,39 @@ pub(crate) fn obstacle<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<O
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use aws_sdk_dynamodb::config::http::HttpResponse;
+    use aws_sdk_dynamodb::error::{BoxError, ConnectorError, ErrorMetadata};
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
     use super::*;
+
+    type Failure = SdkError<GetItemError>;
+
+    fn service_error(status: u16, code: &str) -> Failure {
+        let error = GetItemError::generic(ErrorMetadata::builder().code(code).build());
+        SdkError::service_error(error, HttpResponse::new(status.try_into().unwrap(), "".into()))
+    }
+
+    fn throttled() -> Failure {
+        service_error(400, "ThrottlingException")
+    }
+
+    /// Calls that fail this often before they succeed, and how many were sent.
+    async fn call_failing(times: u32, pace: &Pace, error: fn() -> Failure) -> (Result<(), Failure>, u32) {
+        let sent = Cell::new(0);
+        let outcome = pace
+            .call(Kind::Read, || {
+                sent.set(sent.get() + 1);
+                let outcome = if sent.get() > times { Ok(()) } else { Err(error()) };
+                async { outcome }
+            })
+            .await;
+        (outcome, sent.get())
+    }
 
     #[test]
     fn the_limit_falls_under_refusals_and_rises_with_successes() {
@@ -265,5 +297,141 @@ mod tests {
         assert_eq!(state.refused(Obstacle::Timeout, start + PATIENCE), PATIENCE);
         state.succeeded(start + PATIENCE);
         assert_eq!(state.refused(Obstacle::Timeout, start + PATIENCE), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_failure_that_may_pass_is_told_by_its_kind() {
+        let connector = |error: fn(BoxError) -> ConnectorError| Failure::dispatch_failure(error("x".into()));
+        let response = HttpResponse::new(200.try_into().unwrap(), "".into());
+        for (error, expected) in [
+            (Failure::timeout_error("x"), Some(Obstacle::Timeout)),
+            (connector(ConnectorError::timeout), Some(Obstacle::Timeout)),
+            (connector(ConnectorError::io), Some(Obstacle::Unavailable)),
+            (connector(ConnectorError::user), None),
+            (Failure::response_error("x", response), Some(Obstacle::Unavailable)),
+            (throttled(), Some(Obstacle::Throttling)),
+            (service_error(500, "InternalServerError"), Some(Obstacle::Unavailable)),
+            (service_error(400, "ValidationException"), None),
+            (Failure::construction_failure("x"), None),
+        ] {
+            assert_eq!(obstacle(&error), expected, "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_obstacle_is_present_for_three_seconds() {
+        let pace = Pace::new(None, PATIENCE);
+        assert_eq!(pace.obstacle(), None);
+        pace.refused(Obstacle::Timeout, Instant::now());
+        tokio::time::advance(RECENT - Duration::from_millis(1)).await;
+        assert_eq!(pace.obstacle(), Some(Obstacle::Timeout));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(pace.obstacle(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sixteen_calls_run_at_once_in_the_beginning_and_the_others_follow() {
+        let pace = Pace::new(None, PATIENCE);
+        let (started, gate) = (Cell::new(0), Semaphore::new(0));
+        let calls = join_all((0..40).map(|_| {
+            pace.call(Kind::Read, || async {
+                started.set(started.get() + 1);
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, Failure>(())
+            })
+        }));
+        let observer = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(started.get(), 16);
+            gate.add_permits(3);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(started.get(), 19);
+            gate.add_permits(40);
+        };
+        let (outcomes, ()) =
+            tokio::time::timeout(PATIENCE, async { tokio::join!(calls, observer) }).await.unwrap();
+        assert_eq!((outcomes.len(), started.get()), (40, 40));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_are_spread_evenly_and_reads_are_not() {
+        let pace = Pace::new(Some(10), PATIENCE);
+        // Time in which nothing is written is not made up for.
+        tokio::time::advance(Duration::from_secs(5)).await;
+        for (kind, expected) in [(Kind::Write, Duration::from_millis(400)), (Kind::Read, Duration::ZERO)] {
+            let since = Instant::now();
+            for _ in 0..5 {
+                pace.call(kind, || async { Ok::<_, Failure>(()) }).await.unwrap();
+            }
+            assert_eq!(since.elapsed(), expected, "{kind:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_call_is_repeated_after_pauses_that_grow() {
+        let since = Instant::now();
+        let (outcome, sent) = call_failing(40, &Pace::new(None, PATIENCE), throttled).await;
+        assert!(outcome.is_ok());
+        assert_eq!(sent, 41);
+        // At random, between nothing and half a second each.
+        let elapsed = since.elapsed();
+        assert!((Duration::from_secs(3)..Duration::from_secs(20)).contains(&elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_cannot_succeed_is_sent_once() {
+        let refused = || service_error(400, "ValidationException");
+        let (outcome, sent) = call_failing(1, &Pace::new(None, PATIENCE), refused).await;
+        assert!(outcome.is_err());
+        assert_eq!(sent, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_given_up_after_a_time_in_which_it_and_all_others_failed() {
+        let pace = Pace::new(None, Duration::from_secs(10));
+        // The second time, others have failed for longer already.
+        for _ in 0..2 {
+            let since = Instant::now();
+            let failing = call_failing(u32::MAX, &pace, throttled);
+            let (outcome, _) = tokio::time::timeout(PATIENCE, failing).await.unwrap();
+            assert!(outcome.is_err());
+            let elapsed = since.elapsed();
+            assert!((Duration::from_secs(10)..Duration::from_secs(11)).contains(&elapsed), "{elapsed:?}");
+        }
+        let failing = call_failing(u32::MAX, &pace, throttled);
+        let others = async {
+            loop {
+                pace.succeeded();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let given_up = tokio::time::timeout(PATIENCE, async {
+            tokio::select! {
+                _ = failing => {}
+                () = others => {}
+            }
+        });
+        assert!(given_up.await.is_err(), "others succeed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_outlasts_throttling_and_nothing_else() {
+        let pace = Pace::new(None, Duration::from_secs(10));
+        for (fails, error, succeeds, expected) in
+            [(3, throttled as fn() -> Failure, true, 4), (1, || Failure::timeout_error("x"), false, 1)]
+        {
+            let sent = Cell::new(0);
+            let probed = pace.probe(|| {
+                sent.set(sent.get() + 1);
+                let outcome = if sent.get() > fails { Ok(()) } else { Err(error()) };
+                async { outcome }
+            });
+            assert_eq!(probed.await.is_ok(), succeeds);
+            assert_eq!(sent.get(), expected);
+        }
+        let since = Instant::now();
+        let probed = pace.probe(|| async { Err::<(), _>(throttled()) });
+        assert!(tokio::time::timeout(PATIENCE, probed).await.unwrap().is_err());
+        assert!(since.elapsed() >= Duration::from_secs(10));
     }
 }
