@@ -257,17 +257,21 @@ mod tests {
         service_error(400, "ThrottlingException")
     }
 
-    /// Calls that fail this often before they succeed, and how many were sent.
+    /// What comes of it within an hour of the paused clock.
+    async fn in_time<F: Future>(future: F) -> F::Output {
+        tokio::time::timeout(Duration::from_hours(1), future).await.expect("it ends")
+    }
+
+    /// A call that fails this often before it succeeds, and how many were sent.
     async fn call_failing(times: u32, pace: &Pace, error: fn() -> Failure) -> (Result<(), Failure>, u32) {
         let sent = Cell::new(0);
-        let outcome = pace
-            .call(Kind::Read, || {
-                sent.set(sent.get() + 1);
-                let outcome = if sent.get() > times { Ok(()) } else { Err(error()) };
-                async { outcome }
-            })
-            .await;
-        (outcome, sent.get())
+        let call = pace.call(Kind::Read, || {
+            sent.set(sent.get() + 1);
+            assert!(sent.get() < 100_000, "there are no pauses");
+            let outcome = if sent.get() > times { Ok(()) } else { Err(error()) };
+            async { outcome }
+        });
+        (in_time(call).await, sent.get())
     }
 
     #[test]
@@ -348,8 +352,7 @@ mod tests {
             assert_eq!(started.get(), 19);
             gate.add_permits(40);
         };
-        let (outcomes, ()) =
-            tokio::time::timeout(PATIENCE, async { tokio::join!(calls, observer) }).await.unwrap();
+        let (outcomes, ()) = in_time(async { tokio::join!(calls, observer) }).await;
         assert_eq!((outcomes.len(), started.get()), (40, 40));
     }
 
@@ -361,7 +364,7 @@ mod tests {
         for (kind, expected) in [(Kind::Write, Duration::from_millis(400)), (Kind::Read, Duration::ZERO)] {
             let since = Instant::now();
             for _ in 0..5 {
-                pace.call(kind, || async { Ok::<_, Failure>(()) }).await.unwrap();
+                in_time(pace.call(kind, || async { Ok::<_, Failure>(()) })).await.unwrap();
             }
             assert_eq!(since.elapsed(), expected, "{kind:?}");
         }
@@ -392,8 +395,7 @@ mod tests {
         // The second time, others have failed for longer already.
         for _ in 0..2 {
             let since = Instant::now();
-            let failing = call_failing(u32::MAX, &pace, throttled);
-            let (outcome, _) = tokio::time::timeout(PATIENCE, failing).await.unwrap();
+            let (outcome, _) = call_failing(u32::MAX, &pace, throttled).await;
             assert!(outcome.is_err());
             let elapsed = since.elapsed();
             assert!((Duration::from_secs(10)..Duration::from_secs(11)).contains(&elapsed), "{elapsed:?}");
@@ -426,12 +428,12 @@ mod tests {
                 let outcome = if sent.get() > fails { Ok(()) } else { Err(error()) };
                 async { outcome }
             });
-            assert_eq!(probed.await.is_ok(), succeeds);
+            assert_eq!(in_time(probed).await.is_ok(), succeeds);
             assert_eq!(sent.get(), expected);
         }
         let since = Instant::now();
         let probed = pace.probe(|| async { Err::<(), _>(throttled()) });
-        assert!(tokio::time::timeout(PATIENCE, probed).await.unwrap().is_err());
+        assert!(in_time(probed).await.is_err());
         assert!(since.elapsed() >= Duration::from_secs(10));
     }
 }
