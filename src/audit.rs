@@ -218,6 +218,7 @@ fn milliseconds(time: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::request::LambdaRequest;
     use thiserror::Error;
 
     use super::*;
@@ -240,5 +241,21 @@ mod tests {
     #[test]
     fn a_time_is_in_milliseconds_to_the_microsecond() {
         assert_eq!(milliseconds(Duration::from_nanos(1_234_567_890)).to_string(), "1234.568");
+    }
+
+    #[test]
+    fn the_request_id_is_the_gateways_or_else_lambdas() {
+        let asked = |event: &str| {
+            let event: LambdaRequest = serde_json::from_str(event).unwrap();
+            let mut lambda = Context::default();
+            lambda.request_id = "lambda's".to_owned();
+            Request::from(event).with_lambda_context(lambda)
+        };
+        for event in [include_str!("../events/found.json"), include_str!("../events/found-rest-v1.json")] {
+            let json: serde_json::Value = serde_json::from_str(event).unwrap();
+            assert_eq!(request_id(&asked(event)), json["requestContext"]["requestId"].as_str());
+        }
+        let no_id = include_str!("../events/found.json").replace("requestId", "x");
+        assert_eq!(request_id(&asked(&no_id)), Some("lambda's"));
     }
 }
