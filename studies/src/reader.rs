@@ -24,7 +24,7 @@ use crate::r4::not_json;
 /// Bundles may be nested in Bundles to this depth.
 const MAX_BUNDLE_DEPTH: usize = 8;
 
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 65_536;
 
 /// Where a document was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -734,5 +734,27 @@ mod tests {
     fn progress_is_counted_in_bytes_of_the_file() {
         let content = gzip(&STUDY.repeat(10_000));
         assert_eq!(read_file("a.json.gz", &content).0.bytes, content.len() as u64);
+    }
+
+    #[test]
+    fn what_is_read_again_is_counted_once() {
+        // Without a name that says so, NDJSON is known after the first document that is not broken.
+        let whole = gzip(&format!("{{\"a\":\n{}", format!("{STUDY}\n").repeat(10_000)));
+        let broken = |name| read_file(name, &whole[..whole.len() - 12]).1.unwrap_err();
+        let (known, found) = (broken("a.ndjson.gz"), broken("a.json.gz"));
+        assert_eq!((found.lines, found.bytes), (known.lines, known.bytes));
+    }
+
+    #[test]
+    fn the_rest_of_a_broken_line_is_no_document() {
+        let text = format!("{{\"a\" x{STUDY}\n{STUDY}");
+        for piece in [1, 6, 7, 8, 8192] {
+            let found = arriving(text.as_bytes(), piece);
+            assert_eq!(
+                (found.len(), found.last()),
+                (2, Some(&format!("a:2: {STUDY}"))),
+                "in pieces of {piece} bytes"
+            );
+        }
     }
 }
