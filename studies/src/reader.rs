@@ -300,9 +300,9 @@ fn values(text: &mut Text<'_>, file: &str, send: &mut Send<'_>) -> io::Result<Co
     }
 }
 
-/// Where the text of a broken document holds the beginning of another: at the next line that begins with a brace.
+/// Where the text of a broken document holds the beginning of another: a line end before a brace.
 fn next_document(text: &[u8]) -> Option<usize> {
-    text.windows(2).position(|pair| pair == b"\n{").map(|at| at + 1)
+    text.windows(2).position(|pair| pair == b"\n{")
 }
 
 /// Whether nothing but white space is left of the line.
