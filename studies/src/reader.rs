@@ -757,4 +757,35 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn ndjson_is_known_by_the_first_document_that_is_alone_on_its_line() {
+        let pretty = "{\n\"resourceType\": \"Patient\"\n}\n";
+        for before in [String::new(), pretty.repeat(2), format!("{PATIENT}{PATIENT}\n")] {
+            for end in ["\n", "\r\n", " \t\n"] {
+                let text = format!("{before}{STUDY}{end}{{\"a\":\n{STUDY}\n");
+                let found = arriving(text.as_bytes(), 8192);
+                let line = before.lines().count() + 1;
+                let expected = [
+                    format!("a:{line}: {STUDY}"),
+                    format!("a:{}: is not JSON: EOF while parsing a value at line 1 column 5", line + 1),
+                    format!("a:{}: {STUDY}", line + 2),
+                ];
+                assert!(found.ends_with(&expected), "{before:?} {end:?}: {found:?}");
+                assert_eq!(
+                    found.len(),
+                    if before.is_empty() { 3 } else { 5 },
+                    "{before:?} {end:?}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_document_that_breaks_off_is_not_said_to_be_broken() {
+        let whole = gzip(&format!("{{\"a\":\"{}\"}}", local::noise_text(1, 100_000)));
+        let (collected, read) = read_file("a.json.gz", &whole[..whole.len() / 2]);
+        assert!(read.is_err());
+        assert!(collected.found.is_empty(), "{:?}", collected.found);
+    }
 }
