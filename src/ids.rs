@@ -111,4 +111,10 @@ mod tests {
         assert_eq!(FhirId::parse("aB").unwrap().lower_case(), FhirId::parse("ab").ok());
         assert_eq!(FhirId::parse("ab-1").unwrap().lower_case(), None);
     }
+
+    #[test]
+    fn ids_are_shown_as_they_are() {
+        assert_eq!(SiteId::parse("Site-4").unwrap().to_string(), "Site-4");
+        assert_eq!(FhirId::parse("Study-1").unwrap().to_string(), "Study-1");
+    }
 }

@@ -137,9 +137,7 @@ async fn a_lost_part_is_reported_and_restored_by_loading_again() {
     let file = bench.file("a.json", &document);
     assert_eq!(bench.run("load", &[&file]).await.status, 0);
     let part = bench.keys().await.pop().unwrap();
-    let key = |text: &str| AttributeValue::S(text.to_owned());
-    let delete = bench.table.delete_item().table_name(local::TABLE).key("siteId", key(local::SITE));
-    delete.key("id", key(&part)).send().await.unwrap();
+    bench.delete_item(&part).await;
 
     let checked = bench.run("check", &[]).await;
     assert_eq!(

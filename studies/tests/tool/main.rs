@@ -116,6 +116,13 @@ impl Bench {
         put.send().await.unwrap();
     }
 
+    /// Deletes one item and nothing else.
+    async fn delete_item(&self, key: &str) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let delete = self.table.delete_item().table_name(local::TABLE).key("siteId", text(local::SITE));
+        delete.key("id", text(key)).send().await.unwrap();
+    }
+
     async fn shown(&self, id: &str) -> String {
         let shown = self.run("show", &[id]).await;
         assert_eq!(shown.status, 0, "{shown:?}");

@@ -61,6 +61,18 @@ async fn delete_removes_a_study_with_its_parts_and_can_be_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn delete_removes_parts_that_a_lost_head_has_left() {
+    let bench = Bench::new().await;
+    let file = bench.file("a.ndjson", [large_study("a", 1), large_study("ab", 1)].join("\n"));
+    assert_eq!(bench.run("load", &[&file]).await.status, 0);
+    bench.delete_item("a").await;
+    let ran = bench.run("delete", &["a"]).await;
+    assert_eq!((ran.status, ran.out.as_str()), (0, "a: deleted\n"));
+    let keys = bench.keys().await;
+    assert!(keys.len() > 1 && keys.iter().all(|key| key.starts_with("ab")), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn show_says_that_a_study_does_not_exist() {
     let ran = Bench::new().await.run("show", &["nobody"]).await;
     assert_eq!((ran.status, ran.err.as_str()), (1, "studies: site 4 has no study nobody\n"));
