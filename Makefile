@@ -94,7 +94,7 @@ mutants: ## Test the tests: change the code in many ways and see that a test fai
 COVERAGE_ARGS ?= --fail-under-lines 98
 
 .PHONY: coverage
-coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--html)
+coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--html, --branch)
 	tools/coverage $(COVERAGE_ARGS)
 
 # Where the tables and plots go; BENCH_OUT=docs publishes them.
