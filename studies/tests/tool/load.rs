@@ -223,6 +223,8 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
         .env("PATH", "/bin:/usr/bin");
     let mut no_profile = load("T", &endpoint);
     no_profile.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_REGION").env("AWS_PROFILE", "nobody");
+    let mut no_bundle = load("T", &endpoint);
+    no_bundle.env("AWS_CA_BUNDLE", "/nowhere/roots.pem");
     let no_such_table = format!("there is no table Other in region eu-central-1 ({endpoint})");
     let no_file = bench.command("load", &["/nowhere/a.json"]);
     let no_report = bench.command("load", &[&file, "--report", "/nowhere/report"]);
@@ -234,6 +236,7 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
         (no_credentials, "no credentials: set AWS_PROFILE, or log in\n"),
         (failing_credentials, "credentials could not be loaded: "),
         (no_profile, "no profile nobody in the AWS configuration: "),
+        (no_bundle, "AWS_CA_BUNDLE: the file cannot be read: "),
         (no_file, "/nowhere/a.json: No such file or directory"),
         (no_report, "/nowhere/report: the report cannot be written: No such file or directory"),
     ] {
