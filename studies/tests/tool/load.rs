@@ -228,6 +228,8 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
     let no_such_table = format!("there is no table Other in region eu-central-1 ({endpoint})");
     let no_file = bench.command("load", &["/nowhere/a.json"]);
     let no_report = bench.command("load", &[&file, "--report", "/nowhere/report"]);
+    let long_name = bench.path(&"a".repeat(300));
+    let no_report_name = bench.command("load", &[&file, "--report", &long_name]);
     for (mut command, reason) in [
         (no_table, "no table: give --table, or set TABLE_NAME"),
         (other_table, &*no_such_table),
@@ -239,6 +241,7 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
         (no_bundle, "AWS_CA_BUNDLE: the file cannot be read: "),
         (no_file, "/nowhere/a.json: No such file or directory"),
         (no_report, "/nowhere/report: the report cannot be written: No such file or directory"),
+        (no_report_name, &format!("{long_name}: the report cannot be written: File name too long")),
     ] {
         let ran = Ran::from(command.output().await.unwrap());
         assert_eq!((ran.status, ran.err.lines().count()), (2, 1), "{ran:?}");
