@@ -1,7 +1,7 @@
 //! `studies` with a database that throttles, rejects or does not answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use local::dynamodb_proxy::Fault;
@@ -115,6 +115,40 @@ async fn a_pause_of_the_endpoint_during_a_load_is_said_and_outlasted() {
     let ran = Ran::from(child.wait_with_output().await.unwrap());
     assert_eq!(ran.status, 0, "{ran:?}");
     assert_eq!(bench.keys().await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_replaces_the_document_of_another_one_removes_its_parts() {
+    let held = Arc::new(AtomicBool::new(true));
+    let (holds, first) = (Arc::clone(&held), Arc::new(Mutex::new(None)));
+    let seen = Arc::clone(&first);
+    // The first head that is written is held back.
+    let bench = Bench::with_faults(move |operation, request| {
+        let item = &request["Item"];
+        if operation != "PutItem" || item["id"]["S"] != "a" {
+            return Fault::None;
+        }
+        let mut first = seen.lock().unwrap();
+        let parts = first.get_or_insert_with(|| item["parts"].clone());
+        if *parts == item["parts"] && holds.load(Ordering::Relaxed) {
+            Fault::Error("ThrottlingException")
+        } else {
+            Fault::None
+        }
+    })
+    .await;
+    let load = |seed| bench.command("load", &[&bench.file(&format!("{seed}.json"), large_study("a", seed))]);
+    let mut slow = load(1);
+    let slow = tokio::spawn(async move { slow.output().await.unwrap() });
+    while first.lock().unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(load(2).status().await.unwrap().success());
+    held.store(false, Ordering::Relaxed);
+    assert!(slow.await.unwrap().status.success());
+    assert_eq!(bench.shown("a").await, large_study("a", 1));
+    let checked = bench.run("check", &[]).await;
+    assert_eq!(checked.status, 0, "{checked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -122,6 +122,8 @@ async fn a_replaced_document_leaves_no_parts_behind() {
     let keys = bench.keys().await;
     assert_eq!(keys.len(), first.len());
     assert!(keys.iter().filter(|key| key.contains('#')).all(|key| !first.contains(key)));
+    let head = bench.items().await.swap_remove(0);
+    assert!(!head.contains_key("obsoleteParts"), "{:?}", head.keys());
     assert_eq!(bench.shown("a").await, second);
     assert_eq!(bench.run("check", &[]).await.status, 0);
 
