@@ -311,6 +311,21 @@ async fn a_report_replaces_an_earlier_report_and_other_files_only_by_force() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_written_in_its_own_folder() {
+    let bench = Bench::new().await;
+    let file = bench.file("a.json", "{");
+    // Nobody can write files in /proc.
+    for (folder, report) in [(bench.path(""), "a.report"), ("/proc".to_owned(), &*bench.path("b.report"))] {
+        let mut load = bench.command("load", &["--dry-run", &file, "--report", report]);
+        let ran = Ran::from(load.current_dir(folder).output().await.unwrap());
+        assert_eq!(ran.status, 1, "{ran:?}");
+    }
+    for report in ["a.report", "b.report"] {
+        assert_eq!(fs::read_to_string(bench.path(report)).unwrap().lines().count(), 1, "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_is_not_completed_leaves_the_earlier_one() {
     let bench = Bench::new().await;
     let earlier = r#"{"file":"x","line":1,"id":null,"problems":[],"moreProblems":0}"#;
