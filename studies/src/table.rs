@@ -97,7 +97,9 @@ impl Table {
         obsolete.sort_unstable();
         obsolete.dedup();
 
-        let recorded = stored.as_mut().and_then(|item| item.remove(OBSOLETE_PARTS));
+        if let Some(stored) = &mut stored {
+            stored.remove(OBSOLETE_PARTS);
+        }
         // Parts are named after their content, so that equal heads have equal parts; but those may have been lost.
         let current = stored.as_ref() == Some(&head) && self.exist(site, &wanted).await?;
         if current && obsolete.is_empty() && hiding.is_none() {
@@ -108,7 +110,7 @@ impl Table {
         }
         let record = strings(&obsolete);
         let mut replaced = None;
-        if !current || (!obsolete.is_empty() && recorded.as_ref() != Some(&record)) {
+        if !current || !obsolete.is_empty() {
             if !obsolete.is_empty() {
                 head.insert(OBSOLETE_PARTS.to_owned(), record.clone());
             }
@@ -201,7 +203,7 @@ impl Table {
             .set_item(Some(item))
             .return_values(ReturnValue::AllOld);
         let output = self.pace.call(Kind::Write, || call.clone().send()).await;
-        Ok(output.map_err(|error| self.error(&error))?.attributes.filter(|old| !old.is_empty()))
+        Ok(output.map_err(|error| self.error(&error))?.attributes)
     }
 
     /// Deletes an item and returns it.
@@ -213,7 +215,7 @@ impl Table {
             .set_key(Some(key_of(site, key)))
             .return_values(ReturnValue::AllOld);
         let output = self.pace.call(Kind::Write, || call.clone().send()).await;
-        Ok(output.map_err(|error| self.error(&error))?.attributes.filter(|old| !old.is_empty()))
+        Ok(output.map_err(|error| self.error(&error))?.attributes)
     }
 
     /// Takes the record of deleted parts out of a head, unless another load has replaced it.
