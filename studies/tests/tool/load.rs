@@ -249,6 +249,7 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
         assert_eq!((ran.status, ran.err.lines().count()), (2, 1), "{ran:?}");
         assert!(ran.err.starts_with(&format!("studies: {reason}")), "{ran:?}");
     }
+    assert!(bench.keys().await.is_empty());
 }
 
 #[cfg(target_os = "linux")]
