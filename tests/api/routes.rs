@@ -25,6 +25,8 @@ async fn metadata_needs_neither_token_nor_table() {
     assert_eq!(header(headers, "vary"), Some("Accept, Accept-Encoding"));
     let statement: Value = serde_json::from_str(&body(&response)).unwrap();
     assert_eq!(statement["implementation"]["url"], "http://127.0.0.1:9000/site/4/fhir");
+    let security = &statement["rest"][0]["security"]["description"];
+    assert_eq!(*security, format!("Send a JWT bearer token issued by {}", local::ISSUER));
 }
 
 #[tokio::test]
