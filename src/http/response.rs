@@ -190,7 +190,7 @@ fn body(json: Json, options: &ResponseOptions) -> Result<Body, ApiError> {
         Json::Gzip(gzip)
             if !options.coding.gzip
                 && options.subset == Subset::Whole
-                && claimed_len(&gzip) > MAX_TEXT_BYTES =>
+                && claimed_len(&gzip) >= MAX_TEXT_BYTES =>
         {
             check_gzip(&[gzip])?;
             return Err(ApiError::CompressionRequired);
