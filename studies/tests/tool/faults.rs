@@ -141,6 +141,7 @@ async fn a_load_that_replaces_the_document_of_another_one_removes_its_parts() {
     let mut slow = load(1);
     let slow = tokio::spawn(async move { slow.output().await.unwrap() });
     while first.lock().unwrap().is_none() {
+        assert!(!slow.is_finished(), "it writes a head");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(load(2).status().await.unwrap().success());
