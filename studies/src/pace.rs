@@ -327,7 +327,7 @@ mod tests {
         let pace = Pace::new(None, PATIENCE);
         assert_eq!(pace.obstacle(), None);
         pace.refused(Obstacle::Timeout, Instant::now());
-        tokio::time::advance(RECENT - Duration::from_millis(1)).await;
+        tokio::time::advance(Duration::from_millis(2_999)).await;
         assert_eq!(pace.obstacle(), Some(Obstacle::Timeout));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(pace.obstacle(), None);
