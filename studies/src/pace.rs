@@ -237,6 +237,7 @@ pub(crate) fn obstacle<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<O
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::future::{Ready, ready};
 
     use aws_sdk_dynamodb::config::http::HttpResponse;
     use aws_sdk_dynamodb::error::{BoxError, ConnectorError, ErrorMetadata};
@@ -262,16 +263,24 @@ mod tests {
         tokio::time::timeout(Duration::from_hours(1), future).await.expect("it ends")
     }
 
-    /// A call that fails this often before it succeeds, and how many were sent.
-    async fn call_failing(times: u32, pace: &Pace, error: fn() -> Failure) -> (Result<(), Failure>, u32) {
-        let sent = Cell::new(0);
-        let call = pace.call(Kind::Read, || {
+    /// Fails this often before it succeeds, and counts how often it was sent.
+    fn failing(
+        times: u32,
+        error: fn() -> Failure,
+        sent: &Cell<u32>,
+    ) -> impl Fn() -> Ready<Result<(), Failure>> {
+        move || {
             sent.set(sent.get() + 1);
             assert!(sent.get() < 100_000, "there are no pauses");
-            let outcome = if sent.get() > times { Ok(()) } else { Err(error()) };
-            async { outcome }
-        });
-        (in_time(call).await, sent.get())
+            ready(if sent.get() > times { Ok(()) } else { Err(error()) })
+        }
+    }
+
+    /// What comes of a call that fails this often before it succeeds, and how often it was sent.
+    async fn call_failing(times: u32, pace: &Pace, error: fn() -> Failure) -> (Result<(), Failure>, u32) {
+        let sent = Cell::new(0);
+        let outcome = in_time(pace.call(Kind::Read, failing(times, error, &sent))).await;
+        (outcome, sent.get())
     }
 
     #[test]
@@ -423,12 +432,8 @@ mod tests {
             [(3, throttled as fn() -> Failure, true, 4), (1, || Failure::timeout_error("x"), false, 1)]
         {
             let sent = Cell::new(0);
-            let probed = pace.probe(|| {
-                sent.set(sent.get() + 1);
-                let outcome = if sent.get() > fails { Ok(()) } else { Err(error()) };
-                async { outcome }
-            });
-            assert_eq!(in_time(probed).await.is_ok(), succeeds);
+            let probed = in_time(pace.probe(failing(fails, error, &sent))).await;
+            assert_eq!(probed.is_ok(), succeeds);
             assert_eq!(sent.get(), expected);
         }
         let since = Instant::now();

@@ -107,7 +107,6 @@ impl Bench {
     }
 
     async fn put_at(&self, site: &str, id: &str, document: Option<AttributeValue>) {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
         let put = self.table.put_item().table_name(local::TABLE).item("siteId", text(site));
         let mut put = put.item("id", text(id));
         if let Some(document) = document {
@@ -118,7 +117,6 @@ impl Bench {
 
     /// Deletes one item and nothing else.
     async fn delete_item(&self, key: &str) {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
         let delete = self.table.delete_item().table_name(local::TABLE).key("siteId", text(local::SITE));
         delete.key("id", text(key)).send().await.unwrap();
     }
@@ -128,6 +126,10 @@ impl Bench {
         assert_eq!(shown.status, 0, "{shown:?}");
         shown.out
     }
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
 }
 
 /// The tool in an environment with credentials and nothing else.
