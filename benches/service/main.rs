@@ -9,6 +9,8 @@
 //! - `BENCH_ANSWERS` (200): the warm answers of a case in one round.
 //! - `BENCH_BOOTSTRAP`: the function to measure. Without it, it is the one that cargo builds for this benchmark, which
 //!   has the features that development dependencies switch on.
+//! - `LLVM_PROFILE_FILE`: where an instrumented function writes its profile (`tools/profile`). Only the function is run
+//!   then, each process to its end.
 
 mod documents;
 
@@ -101,6 +103,8 @@ struct Settings {
     answers: u32,
     /// The function, if it is not cargo's.
     bootstrap: Option<PathBuf>,
+    /// Whether the function writes a profile.
+    profiles: bool,
 }
 
 /// What the cases are run with.
@@ -141,6 +145,9 @@ async fn run() -> Outcome<()> {
     let bench = Bench::new(Settings::from_env()?, store).await?;
 
     let mut cases = cases(&documents)?;
+    if bench.settings.profiles {
+        cases.retain(|case| !matches!(case.program, Program::Floor | Program::Bare));
+    }
     for round in 1..=bench.settings.rounds {
         eprintln!("round {round} of {}", bench.settings.rounds);
         for case in &mut cases {
@@ -213,6 +220,7 @@ impl Settings {
             rounds: count("BENCH_ROUNDS", 15)?,
             answers: count("BENCH_ANSWERS", 200)?,
             bootstrap: path("BENCH_BOOTSTRAP"),
+            profiles: path("LLVM_PROFILE_FILE").is_some(),
         })
     }
 }
@@ -307,7 +315,11 @@ impl Bench {
             before = after;
         }
         let peak_kib = f64::from(accounts.peak_kib()?);
-        function.process.kill().await?;
+        if self.settings.profiles {
+            function.end().await?;
+        } else {
+            function.process.kill().await?;
+        }
         Ok(Sample {
             next_wall,
             next_cpu: milliseconds(next_cpu),

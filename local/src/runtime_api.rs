@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 
 /// An answer or a log line that does not arrive within this time counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Carries the request id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
 /// All request ids start with this; the first of a function is `8476a536-e9f4-11e8-9739-2dfe598c3fcd`.
 const REQUEST_ID_PREFIX: &str = "8476a536-e9f4-11e8-9739-";
 const FIRST_REQUEST_NUMBER: u64 = 0x2dfe_598c_3fcd;
@@ -58,8 +60,9 @@ pub struct Sent {
 pub struct RuntimeApi(Arc<Shared>);
 
 struct Shared {
-    queue: mpsc::UnboundedSender<Invocation>,
-    next: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    /// `None` ends the poller that receives it.
+    queue: mpsc::UnboundedSender<Option<Invocation>>,
+    next: tokio::sync::Mutex<mpsc::UnboundedReceiver<Option<Invocation>>>,
     polls: mpsc::UnboundedSender<Instant>,
     requests: AtomicU64,
     unsolicited: AtomicU64,
@@ -153,6 +156,13 @@ impl Function {
         self.exchange(event.to_string()).await.payload.map(json).map_err(json)
     }
 
+    /// Ends the function by an event whose request id is no text, an error for `lambda_runtime`. An instrumented function
+    /// writes its profile when `main` returns, and would not if it were killed.
+    pub async fn end(mut self) -> std::io::Result<ExitStatus> {
+        self.api.queue(None);
+        tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("the function ends in time")
+    }
+
     /// The next line of the log; `None` once the function has ended.
     pub async fn line(&mut self) -> Option<String> {
         tokio::time::timeout(PATIENCE, self.lines.recv()).await.expect("the function logs in time")
@@ -187,12 +197,13 @@ impl RuntimeApi {
     /// Hands an event to the next poller, and takes what the function sends for it.
     pub async fn exchange(&self, event: String) -> Sent {
         let (answer, sent) = oneshot::channel();
-        assert!(
-            self.0.queue.send(Invocation { event, answer }).is_ok(),
-            "the queue lives as long as its API"
-        );
+        self.queue(Some(Invocation { event, answer }));
         let sent = tokio::time::timeout(PATIENCE, sent).await;
         sent.expect("the function answers in time").expect("an invocation ends with an answer")
+    }
+
+    fn queue(&self, invocation: Option<Invocation>) {
+        assert!(self.0.queue.send(invocation).is_ok(), "the queue lives as long as its API");
     }
 
     /// Answers to invocations that were not handed out, or had been answered before.
@@ -233,26 +244,29 @@ async fn next_event(State(api): State<RuntimeApi>) -> (HeaderMap, String) {
     // Nobody may want to know.
     let _ = api.0.polls.send(Instant::now());
     let invocation = api.0.next.lock().await.recv().await;
-    let Invocation { event, answer } = invocation.expect("the API holds a sender");
+    let Some(Invocation { event, answer }) = invocation.expect("the API holds a sender") else {
+        let no_text = HeaderValue::from_bytes(&[0xff]).expect("an opaque value");
+        return (HeaderMap::from_iter([(REQUEST_ID, no_text)]), String::new());
+    };
     let number = api.0.requests.fetch_add(1, Ordering::Relaxed);
     let request_id = format!("{REQUEST_ID_PREFIX}{number:012x}");
     let headers = [
-        ("lambda-runtime-aws-request-id", request_id.as_str()),
-        ("lambda-runtime-invocation-id", request_id.as_str()),
-        ("lambda-runtime-deadline-ms", "9999999999999"),
+        (REQUEST_ID, request_id.as_str()),
+        (HeaderName::from_static("lambda-runtime-invocation-id"), request_id.as_str()),
+        (HeaderName::from_static("lambda-runtime-deadline-ms"), "9999999999999"),
         (
-            "lambda-runtime-invoked-function-arn",
+            HeaderName::from_static("lambda-runtime-invoked-function-arn"),
             "arn:aws:lambda:eu-central-1:123456789012:function:imaging-study",
         ),
         (
-            "lambda-runtime-trace-id",
+            HeaderName::from_static("lambda-runtime-trace-id"),
             "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
         ),
     ];
-    let headers = headers.into_iter().map(|(name, value)| {
-        (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
-    });
-    let headers = headers.collect();
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| (name, HeaderValue::from_str(value).expect("a header value")))
+        .collect();
     api.pending().insert(request_id, Pending { handed_out: Instant::now(), answer });
     (headers, event)
 }
