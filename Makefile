@@ -103,6 +103,7 @@ coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--
 # Where the tables and plots go; BENCH_OUT=docs publishes them.
 BENCH_OUT ?= target/bench
 
+# What is deployed is measured, so ARCH must be this machine's.
 FUNCTION := $(CURDIR)/.aws-sam/build/Function/bootstrap
 
 .PHONY: bench
