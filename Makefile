@@ -11,7 +11,7 @@ TARGET_x86_64 := x86_64-unknown-linux-gnu
 TARGET_arm64 := aarch64-unknown-linux-gnu
 # PGO=1 optimizes for a run of the function, which makes it faster, and the build take three times as long.
 PGO ?=
-PROFILE := target/pgo/$(ARCH).profdata
+PROFILE := $(if $(filter 1,$(PGO)),target/pgo/$(ARCH).profdata)
 EVENT ?= events/found.json
 # More options for sam local, such as SAM_ARGS=--skip-pull-image.
 SAM_ARGS ?=
@@ -195,10 +195,10 @@ clean: ## Remove everything that was built, the tools' environments included
 	rm -rf .aws-sam .venv .issuer clients/typescript/node_modules tools/*/node_modules
 
 SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs')
-BUILD := .aws-sam/build-of-$(ARCH)$(if $(filter 1,$(PGO)),-with-profile)
+BUILD := .aws-sam/build-of-$(ARCH)$(if $(PROFILE),-with-profile)
 
-$(BUILT): template.yaml $(SOURCES) $(BUILD) $(if $(filter 1,$(PGO)),$(PROFILE)) .venv/sam/ready .venv/lambda/ready
-	$(if $(filter 1,$(PGO)),CARGO_BUILD_RUSTFLAGS=-Cprofile-use=$(CURDIR)/$(PROFILE)) \
+$(BUILT): template.yaml $(SOURCES) $(BUILD) $(PROFILE) .venv/sam/ready .venv/lambda/ready
+	$(if $(PROFILE),CARGO_BUILD_RUSTFLAGS=-Cprofile-use=$(CURDIR)/$(PROFILE)) \
 		$(SAM) build --parameter-overrides Architecture=$(ARCH)
 	touch $@
 
@@ -208,8 +208,8 @@ $(BUILD):
 	rm -f .aws-sam/build-of-*
 	touch $@
 
-$(PROFILE): $(SOURCES) tools/profile tools/llvm .venv/lambda/ready
-	PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" tools/profile $(ARCH) $@
+target/pgo/%.profdata: $(SOURCES) tools/profile tools/llvm .venv/lambda/ready
+	PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" tools/profile $* $@
 
 .venv/cyclonedx/bin/cargo-cyclonedx:
 	cargo install --quiet --locked --root .venv/cyclonedx cargo-cyclonedx@0.5.9

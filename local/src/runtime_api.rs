@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 /// An answer or a log line that does not arrive within this time counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Carries the request id.
-const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 /// All request ids start with this; the first of a function is `8476a536-e9f4-11e8-9739-2dfe598c3fcd`.
 const REQUEST_ID_PREFIX: &str = "8476a536-e9f4-11e8-9739-";
 const FIRST_REQUEST_NUMBER: u64 = 0x2dfe_598c_3fcd;
@@ -246,27 +246,27 @@ async fn next_event(State(api): State<RuntimeApi>) -> (HeaderMap, String) {
     let invocation = api.0.next.lock().await.recv().await;
     let Some(Invocation { event, answer }) = invocation.expect("the API holds a sender") else {
         let no_text = HeaderValue::from_bytes(&[0xff]).expect("an opaque value");
-        return (HeaderMap::from_iter([(REQUEST_ID, no_text)]), String::new());
+        return (HeaderMap::from_iter([(HeaderName::from_static(REQUEST_ID), no_text)]), String::new());
     };
     let number = api.0.requests.fetch_add(1, Ordering::Relaxed);
     let request_id = format!("{REQUEST_ID_PREFIX}{number:012x}");
     let headers = [
         (REQUEST_ID, request_id.as_str()),
-        (HeaderName::from_static("lambda-runtime-invocation-id"), request_id.as_str()),
-        (HeaderName::from_static("lambda-runtime-deadline-ms"), "9999999999999"),
+        ("lambda-runtime-invocation-id", request_id.as_str()),
+        ("lambda-runtime-deadline-ms", "9999999999999"),
         (
-            HeaderName::from_static("lambda-runtime-invoked-function-arn"),
+            "lambda-runtime-invoked-function-arn",
             "arn:aws:lambda:eu-central-1:123456789012:function:imaging-study",
         ),
         (
-            HeaderName::from_static("lambda-runtime-trace-id"),
+            "lambda-runtime-trace-id",
             "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
         ),
     ];
-    let headers = headers
-        .into_iter()
-        .map(|(name, value)| (name, HeaderValue::from_str(value).expect("a header value")))
-        .collect();
+    let headers = headers.into_iter().map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
+    });
+    let headers = headers.collect();
     api.pending().insert(request_id, Pending { handed_out: Instant::now(), answer });
     (headers, event)
 }
