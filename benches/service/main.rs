@@ -236,7 +236,7 @@ fn count(variable: &str, default: u32) -> Result<u32, String> {
 impl Bench {
     async fn new(settings: Settings, store: std::net::SocketAddr) -> Outcome<Self> {
         let built = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
-        let bootstrap = built_binary(settings.bootstrap.as_deref().unwrap_or(built))?;
+        let bootstrap = copy(settings.bootstrap.as_deref().unwrap_or(built), "bootstrap")?;
         let examples = built.with_file_name("examples");
 
         let authority = Authority::new()?;
@@ -258,8 +258,8 @@ impl Bench {
 
         Ok(Self {
             settings,
-            floor: built_binary(&examples.join("floor"))?,
-            bare: built_binary(&examples.join("bare"))?,
+            floor: copy(&examples.join("floor"), "floor")?,
+            bare: copy(&examples.join("bare"), "bare")?,
             bootstrap,
             system_roots: system.matches("BEGIN CERTIFICATE").count(),
             issuer,
@@ -407,14 +407,23 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn built_binary(path: &Path) -> Result<PathBuf, String> {
-    if path.is_file() {
-        return Ok(path.to_owned());
+/// Copies a program to measure, so that all of them lie in the page cache alike: an older copy of the same bytes was
+/// seen to start with a tenth more CPU time (docs/decisions.md, 2026-11-25).
+fn copy(program: &Path, name: &str) -> Outcome<PathBuf> {
+    if !program.is_file() {
+        return Err(format!(
+            "{} is missing: `cargo build --release --bin bootstrap --examples` builds it",
+            program.display()
+        )
+        .into());
     }
-    Err(format!(
-        "{} is missing: `cargo build --release --bin bootstrap --examples` builds it",
-        path.display()
-    ))
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Removed rather than overwritten: a program that still runs cannot be written to.
+    if copy.exists() {
+        std::fs::remove_file(&copy)?;
+    }
+    std::fs::copy(program, &copy)?;
+    Ok(copy)
 }
 
 fn system_roots() -> Outcome<String> {
