@@ -29,10 +29,15 @@ const AUDIT: &str = "imaging_study::audit";
 /// Starts logging to standard output, panics included. `level` is `AWS_LAMBDA_LOG_LEVEL`.
 pub fn init(level: Option<&str>) {
     subscriber(level, std::io::stdout).init();
+    log_panics();
+}
+
+/// Logs where a panic happened, in place of the panic's message, which may quote the text that a slice was cut from.
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        // Without the message, which may quote the text that a slice was cut from.
         let at = panic.location().map(ToString::to_string);
-        tracing::error!(at, "panicked");
+        // Not with this module's name as the target, which is that of audit lines.
+        tracing::error!(target: "imaging_study", at, "panicked");
     }));
 }
 

@@ -224,8 +224,10 @@ fn sanitize_path(path: &mut Option<String>) {
 }
 
 fn percent_encode(text: &mut String, set: &'static AsciiSet) {
-    if let Cow::Owned(encoded) = Cow::from(utf8_percent_encode(text, set)) {
-        *text = encoded;
+    // Not by the variant: a text that is one escaped character is borrowed too, as a constant.
+    let encoded = Cow::from(utf8_percent_encode(text, set));
+    if encoded != text.as_str() {
+        *text = encoded.into_owned();
     }
 }
 
@@ -345,10 +347,25 @@ mod tests {
 
     #[test]
     fn what_is_not_allowed_in_a_path_is_percent_encoded() {
-        for (path, sanitized) in [("/a b", "/a%20b"), ("a-b_c~d.e%20", "/a-b_c~d.e%20"), ("/é", "/%C3%A9")] {
+        for (path, sanitized) in [
+            ("/a b", "/a%20b"),
+            ("a-b_c~d.e%20", "/a-b_c~d.e%20"),
+            ("/é", "/%C3%A9"),
+            ("\"", "/%22"),
+            ("", "/"),
+        ] {
             let mut path = Some(path.to_owned());
             sanitize_path(&mut path);
             assert_eq!(path.as_deref(), Some(sanitized));
+        }
+    }
+
+    #[test]
+    fn what_is_not_allowed_in_a_query_is_percent_encoded() {
+        for (query, sanitized) in
+            [("a=\"?\"", "a=%22?%22"), ("a=b&c=%22", "a=b&c=%22"), ("\"", "%22"), ("", "")]
+        {
+            assert_eq!(raw_query(query).as_deref(), Some(sanitized));
         }
     }
 

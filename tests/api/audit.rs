@@ -93,8 +93,7 @@ impl HttpConnector for Panicking {
     }
 }
 
-#[tokio::test]
-async fn a_panic_is_answered_500_and_leaves_its_line() {
+async fn answer_of_a_panic() -> (Response<Body>, Log) {
     let http_client = http_client_fn(|_, _| SharedHttpConnector::new(Panicking));
     let aws = local::aws("http://127.0.0.1:1").into_builder().http_client(http_client).build();
     let service = service_with(&aws);
@@ -102,9 +101,32 @@ async fn a_panic_is_answered_500_and_leaves_its_line() {
     let listening = log.listen("INFO");
     let response = service.handle(get("a").body(Body::Empty).unwrap()).await;
     drop(listening);
+    (response, log)
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_500_and_leaves_its_line() {
+    let (response, log) = answer_of_a_panic().await;
     assert_eq!(response.status(), 500);
     assert_eq!(body(&response), r#"{"message":"Internal Server Error","statusCode":500}"#);
     assert_eq!(log.request()["reason"], "panicked");
+}
+
+#[tokio::test]
+async fn the_place_of_a_panic_is_logged_without_its_message_and_not_as_an_audit_line() {
+    let hook = std::panic::take_hook();
+    imaging_study::audit::log_panics();
+    let (_, log) = answer_of_a_panic().await;
+    std::panic::set_hook(hook);
+    let text = log.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [place] = lines.iter().filter(|line| line["message"] == "panicked").collect::<Vec<_>>()[..] else {
+        panic!("{text}");
+    };
+    assert_eq!(place["target"], "imaging_study");
+    assert!(place["at"].as_str().is_some_and(|at| at.contains(file!())), "{place}");
+    assert!(!text.contains("TableName"), "{text}");
+    assert_eq!(log.requests().len(), 1, "{text}");
 }
 
 #[tokio::test]
