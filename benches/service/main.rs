@@ -1,9 +1,10 @@
 //! What a read costs: the function, hello-world on the same runtime (`floor`) and a bare `GetItem` (`bare`), side by
 //! side under a Runtime API, with the store behind TLS. `make bench` builds the three and runs this.
 //!
-//! CPU time and memory are the operating system's accounts of each process. Every round starts every case anew, one
-//! after the other, so that what disturbs the machine disturbs all of them. The output is one line of JSON for the
-//! settings, each document and each case; `tools/benchmark-report` draws tables and plots from them.
+//! CPU time and memory are the operating system's accounts of each process. Every round starts every case anew; then
+//! each process answers one read in turn, in random order, so that what disturbs the machine disturbs all of them, and
+//! caches are as cold as where environments share a machine. The output is one line of JSON for the settings, each
+//! document and each case; `tools/benchmark-report` draws tables and plots from them.
 //!
 //! - `BENCH_ROUNDS` (15): the rounds.
 //! - `BENCH_ANSWERS` (200): the warm answers of a case in one round.
@@ -150,11 +151,7 @@ async fn run() -> Outcome<()> {
     }
     for round in 1..=bench.settings.rounds {
         eprintln!("round {round} of {}", bench.settings.rounds);
-        for case in &mut cases {
-            let sample =
-                bench.sample(case).await.map_err(|fault| format!("{}: {fault}", case.document.id))?;
-            case.samples.push(sample);
-        }
+        bench.round(&mut cases).await?;
     }
 
     print(&bench.conditions())?;
@@ -284,8 +281,29 @@ impl Bench {
         }
     }
 
-    /// Starts the case's program, has it answer, and ends it.
-    async fn sample(&self, case: &Case) -> Outcome<Sample> {
+    /// Starts every case's program and has them answer in turn, in a random order each time.
+    async fn round(&self, cases: &mut [Case]) -> Outcome<()> {
+        let mut order: Vec<_> = cases.iter_mut().collect();
+        fastrand::shuffle(&mut order);
+        let mut started = Vec::new();
+        for case in order {
+            let id = case.document.id.clone();
+            started.push(self.start(case).await.map_err(|fault| format!("{id}: {fault}"))?);
+        }
+        for _ in 0..self.settings.answers {
+            fastrand::shuffle(&mut started);
+            for process in &mut started {
+                process.answer().await.map_err(|fault| format!("{}: {fault}", process.case.document.id))?;
+            }
+        }
+        for process in started {
+            process.end(self.settings.profiles).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the case's program and waits until it asks for an event.
+    async fn start<'a>(&self, case: &'a mut Case) -> Outcome<Process<'a>> {
         let (binary, environment) = match case.program {
             Program::Floor => (&self.floor, &self.environment),
             Program::Bare => (&self.bare, &self.environment),
@@ -293,43 +311,79 @@ impl Bench {
             Program::FunctionWithUrl => (&self.bootstrap, &self.environment_with_url),
             Program::FunctionWithEd25519 => (&self.bootstrap, &self.environment_with_ed25519),
         };
-        let events: Vec<String> = (0..=self.settings.answers)
+        let events = (0..=self.settings.answers)
             .map(|number| case.event(&self.issuer, number))
             .collect::<Outcome<_>>()?;
         let mut function = Function::start(binary, environment).await;
         let mut accounts = Accounts::of(function.process.id().ok_or("it has ended")?);
         let next_wall = milliseconds(function.poll().await - function.started);
         let next_cpu = accounts.cpu_at_rest().await?;
-
-        let (mut walls, mut cpus) = (Vec::new(), Vec::new());
-        let mut before = next_cpu;
-        for event in events {
-            let asked = Instant::now();
-            let sent = function.exchange(event).await;
-            walls.push(milliseconds(sent.at - asked));
-            case.check(sent.payload)?;
-            // It has done with one event when it asks for another.
-            function.poll().await;
-            let after = accounts.cpu_at_rest().await?;
-            cpus.push(milliseconds(after.saturating_sub(before)));
-            before = after;
-        }
-        let peak_kib = f64::from(accounts.peak_kib()?);
-        if self.settings.profiles {
-            function.end().await?;
-        } else {
-            function.process.kill().await?;
-        }
-        Ok(Sample {
+        let mut process = Process {
+            case,
+            events,
+            function,
+            accounts,
+            cpu: next_cpu,
+            walls: vec![],
+            cpus: vec![],
             next_wall,
-            next_cpu: milliseconds(next_cpu),
+            next_cpu,
+        };
+        process.answer().await?;
+        Ok(process)
+    }
+}
+
+/// The process of a case in one round.
+struct Process<'a> {
+    case: &'a mut Case,
+    /// Those that it has not been given yet.
+    events: Vec<String>,
+    function: Function,
+    accounts: Accounts,
+    /// CPU time so far.
+    cpu: Duration,
+    next_wall: f64,
+    next_cpu: Duration,
+    /// Of each answer, the first included.
+    walls: Vec<f64>,
+    cpus: Vec<f64>,
+}
+
+impl Process<'_> {
+    async fn answer(&mut self) -> Outcome<()> {
+        let event = self.events.pop().ok_or("no event is left")?;
+        let asked = Instant::now();
+        let sent = self.function.exchange(event).await;
+        self.walls.push(milliseconds(sent.at - asked));
+        self.case.check(sent.payload)?;
+        // It has done with one event when it asks for another.
+        self.function.poll().await;
+        let cpu = self.accounts.cpu_at_rest().await?;
+        self.cpus.push(milliseconds(cpu.saturating_sub(self.cpu)));
+        self.cpu = cpu;
+        Ok(())
+    }
+
+    /// Ends the process, after it has written its profile if it does, and keeps its figures.
+    async fn end(mut self, profiles: bool) -> Outcome<()> {
+        let peak_kib = f64::from(self.accounts.peak_kib()?);
+        if profiles {
+            self.function.end().await?;
+        } else {
+            self.function.process.kill().await?;
+        }
+        self.case.samples.push(Sample {
+            next_wall: self.next_wall,
+            next_cpu: milliseconds(self.next_cpu),
             // The pause before the first event, in which the accounts were read, is no part of it.
-            first_wall: next_wall + walls.remove(0),
-            first_cpu: milliseconds(next_cpu) + cpus.remove(0),
-            warm_wall: Spread::of(walls),
-            warm_cpu: Spread::of(cpus),
+            first_wall: self.next_wall + self.walls.remove(0),
+            first_cpu: milliseconds(self.next_cpu) + self.cpus.remove(0),
+            warm_wall: Spread::of(self.walls),
+            warm_cpu: Spread::of(self.cpus),
             peak_kib,
-        })
+        });
+        Ok(())
     }
 }
 
