@@ -45,14 +45,19 @@ impl Accounts {
         let mut all_sleep = true;
         for thread in std::fs::read_dir(self.folder.join("task"))? {
             let thread = thread?;
-            // `PID (NAME) STATE …`, proc_pid_stat(5). A thread may end while the list is read.
-            let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
+            let read = |account| std::fs::read_to_string(thread.path().join(account));
+            let (stat, schedstat) = match (read("stat"), read("schedstat")) {
+                (Ok(stat), Ok(schedstat)) => (stat, schedstat),
+                (Err(fault), _) | (_, Err(fault)) if thread.path().exists() => {
+                    return Err(format!("the accounts of a thread (CONFIG_SCHED_INFO): {fault}").into());
+                }
+                // It has ended while the list was read.
+                _ => continue,
+            };
+            // `PID (NAME) STATE …`, proc_pid_stat(5).
             let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.trim_start().chars().next());
             all_sleep &= state == Some('S');
             // Nanoseconds on a CPU first (Documentation/scheduler/sched-stats.rst of the kernel).
-            let schedstat = std::fs::read_to_string(thread.path().join("schedstat")).map_err(|fault| {
-                format!("the kernel keeps no accounts of threads (CONFIG_SCHED_INFO): {fault}")
-            })?;
             let nanoseconds = schedstat.split(' ').next().unwrap_or_default().parse()?;
             self.threads.insert(thread.file_name(), Duration::from_nanos(nanoseconds));
         }
@@ -91,5 +96,28 @@ impl Accounts {
         let value =
             status.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
         Ok(value.trim().trim_end_matches(" kB").parse()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn threads_that_end_meanwhile_are_no_fault() {
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !enough.load(Ordering::Relaxed) {
+                    std::thread::spawn(|| ()).join().unwrap();
+                }
+            });
+            let mut accounts = Accounts::of(std::process::id());
+            let read: Outcome<Vec<_>> = (0..5_000).map(|_| accounts.cpu()).collect();
+            enough.store(true, Ordering::Relaxed);
+            read.unwrap();
+        });
     }
 }
