@@ -283,12 +283,19 @@ impl Bench {
 
     /// Starts every case's program and has them answer in turn, in a random order each time.
     async fn round(&self, cases: &mut [Case]) -> Outcome<()> {
-        let mut order: Vec<_> = cases.iter_mut().collect();
+        // Tokens of all cases are signed before the first process starts: it would find other caches after RSA than
+        // after Ed25519.
+        let mut order = Vec::new();
+        for case in cases {
+            let events: Outcome<Vec<String>> =
+                (0..=self.settings.answers).map(|number| case.event(&self.issuer, number)).collect();
+            order.push((case, events?));
+        }
         fastrand::shuffle(&mut order);
         let mut started = Vec::new();
-        for case in order {
+        for (case, events) in order {
             let id = case.document.id.clone();
-            started.push(self.start(case).await.map_err(|fault| format!("{id}: {fault}"))?);
+            started.push(self.start(case, events).await.map_err(|fault| format!("{id}: {fault}"))?);
         }
         for _ in 0..self.settings.answers {
             fastrand::shuffle(&mut started);
@@ -302,8 +309,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Starts the case's program and waits until it asks for an event.
-    async fn start<'a>(&self, case: &'a mut Case) -> Outcome<Process<'a>> {
+    /// Starts the case's program and has it answer once.
+    async fn start<'a>(&self, case: &'a mut Case, events: Vec<String>) -> Outcome<Process<'a>> {
         let (binary, environment) = match case.program {
             Program::Floor => (&self.floor, &self.environment),
             Program::Bare => (&self.bare, &self.environment),
@@ -311,9 +318,6 @@ impl Bench {
             Program::FunctionWithUrl => (&self.bootstrap, &self.environment_with_url),
             Program::FunctionWithEd25519 => (&self.bootstrap, &self.environment_with_ed25519),
         };
-        let events = (0..=self.settings.answers)
-            .map(|number| case.event(&self.issuer, number))
-            .collect::<Outcome<_>>()?;
         let mut function = Function::start(binary, environment).await;
         let mut accounts = Accounts::of(function.process.id().ok_or("it has ended")?);
         let next_wall = milliseconds(function.poll().await - function.started);
