@@ -283,27 +283,26 @@ impl Bench {
 
     /// Starts every case's program and has them answer in turn, in a random order each time.
     async fn round(&self, cases: &mut [Case]) -> Outcome<()> {
-        // Tokens of all cases are signed before the first process starts: it would find other caches after RSA than
-        // after Ed25519.
-        let mut order = Vec::new();
+        // All tokens are signed before the first process starts, which would find other caches after RSA than after
+        // Ed25519.
+        let mut prepared = Vec::new();
         for case in cases {
             let events: Outcome<Vec<String>> =
                 (0..=self.settings.answers).map(|number| case.event(&self.issuer, number)).collect();
-            order.push((case, events?));
+            prepared.push((case, events?));
         }
-        fastrand::shuffle(&mut order);
-        let mut started = Vec::new();
-        for (case, events) in order {
-            let id = case.document.id.clone();
-            started.push(self.start(case, events).await.map_err(|fault| format!("{id}: {fault}"))?);
+        fastrand::shuffle(&mut prepared);
+        let mut processes = Vec::new();
+        for (case, events) in prepared {
+            processes.push(self.start(case, events).await?);
         }
         for _ in 0..self.settings.answers {
-            fastrand::shuffle(&mut started);
-            for process in &mut started {
-                process.answer().await.map_err(|fault| format!("{}: {fault}", process.case.document.id))?;
+            fastrand::shuffle(&mut processes);
+            for process in &mut processes {
+                process.answer().await?;
             }
         }
-        for process in started {
+        for process in processes {
             process.end(self.settings.profiles).await?;
         }
         Ok(())
@@ -360,7 +359,7 @@ impl Process<'_> {
         let asked = Instant::now();
         let sent = self.function.exchange(event).await;
         self.walls.push(milliseconds(sent.at - asked));
-        self.case.check(sent.payload)?;
+        self.case.check(sent.payload).map_err(|fault| format!("{}: {fault}", self.case.document.id))?;
         // It has done with one event when it asks for another.
         self.function.poll().await;
         let cpu = self.accounts.cpu_at_rest().await?;
