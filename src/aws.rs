@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::http::{HttpClient as _, SharedHttpClient, ht
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
+use webpki::anchor_from_trusted_cert;
 
 use crate::config::process_env;
 
@@ -84,11 +85,15 @@ fn credentials(http_client: &SharedHttpClient) -> SharedCredentialsProvider {
 /// Reads a PEM file of certificate authorities, which the environment variable `variable` names.
 pub fn ca_bundle(variable: &'static str, path: &Path) -> Result<Vec<u8>, CaBundleError> {
     let pem = std::fs::read(path).map_err(|error| CaBundleError::Unreadable(variable, error))?;
-    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(pem),
-        _ => Err(CaBundleError::NotPem(variable)),
+    let mut certificates = CertificateDer::pem_slice_iter(&pem).peekable();
+    // The client panics over a certificate that this refuses.
+    let usable = |certificate: Result<CertificateDer<'_>, _>| {
+        certificate.is_ok_and(|certificate| anchor_from_trusted_cert(&certificate).is_ok())
+    };
+    if certificates.peek().is_none() || !certificates.all(usable) {
+        return Err(CaBundleError::NotPem(variable));
     }
+    Ok(pem)
 }
 
 /// Why a file of certificate authorities cannot be used. The message names the variable that names the file.

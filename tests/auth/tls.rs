@@ -135,12 +135,18 @@ async fn jwt_ca_bundle_names_the_authorities() {
 #[tokio::test]
 async fn a_jwt_ca_bundle_that_cannot_be_used_stops_the_start() {
     let server = FaultyServer::https().await;
+    let no_certificate = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-certificate.pem");
+    std::fs::write(&no_certificate, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    let not_pem = "JWT_CA_BUNDLE: must be the path of a file of PEM certificates";
     for (file, message) in [
-        ("no-such-file.pem", "JWT_CA_BUNDLE: the file cannot be read"),
-        ("Cargo.toml", "JWT_CA_BUNDLE: must be the path of a file of PEM certificates"),
+        (Path::new("no-such-file.pem"), "JWT_CA_BUNDLE: the file cannot be read"),
+        (Path::new("Cargo.toml"), not_pem),
+        (&no_certificate, not_pem),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let error = Service::from_config(config(&server, &path)).await.err().expect(file);
+        let error = Service::from_config(config(&server, &path)).await.err();
+        let error = error.unwrap_or_else(|| panic!("{} is taken", path.display()));
         assert!(error.to_string().starts_with(message), "{error}");
     }
 }
