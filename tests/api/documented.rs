@@ -1,4 +1,4 @@
-//! The tables of `docs/api.md`: each request is sent to each route, and answered as its row says.
+//! The tables of `docs/api.md`: each request is sent to each route, and answered as its row says. And the README's token.
 
 use super::*;
 
@@ -75,6 +75,19 @@ async fn every_row_of_the_documentation_is_true() {
         }
     }
     assert!(cells > 100, "{cells}");
+}
+
+#[tokio::test]
+async fn a_token_with_the_payload_of_the_readme_reads_a_study() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, block) = page.split_once("This payload reads the studies of site 4:\n\n```json\n").unwrap();
+    let (payload, _) = block.split_once("```").unwrap();
+    let request = http::Request::builder()
+        .uri("/site/4/fhir/imaging-study/Study-1")
+        .header("authorization", format!("Bearer {}", local::sign(payload)))
+        .body(Body::Empty)
+        .unwrap();
+    assert_eq!(Site::with(STUDY).await.handle(request).await.status(), 200);
 }
 
 /// An answer in the words of the tables.
