@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::header::HOST;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -57,8 +59,8 @@ enum Program {
     Bare,
     /// The function, its key set in its configuration.
     Function,
-    /// The function, its key set at an `https` URL.
-    FunctionWithUrl,
+    /// The function, its key set discovered at the issuer.
+    FunctionWithDiscovery,
     /// The function, its tokens signed with Ed25519 instead of RSA.
     FunctionWithEd25519,
 }
@@ -118,7 +120,7 @@ struct Bench {
     system_roots: usize,
     issuer: Issuer,
     environment: HashMap<String, String>,
-    environment_with_url: HashMap<String, String>,
+    environment_with_discovery: HashMap<String, String>,
     environment_with_ed25519: HashMap<String, String>,
 }
 
@@ -205,7 +207,8 @@ fn cases(documents: &[Document]) -> Outcome<Vec<Case>> {
         cases.extend([true, false].map(|gzip| case(Program::Function, document, gzip)));
     }
     cases.extend(
-        [Program::FunctionWithUrl, Program::FunctionWithEd25519].map(|program| case(program, small, true)),
+        [Program::FunctionWithDiscovery, Program::FunctionWithEd25519]
+            .map(|program| case(program, small, true)),
     );
     Ok(cases)
 }
@@ -245,13 +248,13 @@ impl Bench {
         let environment_with_ed25519 = environment.clone();
         environment.insert("JWT_JWKS".into(), Issuer::jwks([&issuer]));
 
-        let mut environment_with_url = environment.clone();
-        environment_with_url.remove("JWT_JWKS");
-        let key_set =
-            format!("{}/jwks.json", authority.in_front_of(serve(Issuer::jwks([&issuer])).await?).await?);
-        environment_with_url.insert("JWT_JWKS_URL".into(), key_set);
+        let mut environment_with_discovery = environment.clone();
+        environment_with_discovery.remove("JWT_JWKS");
+        let discovered = authority.in_front_of(serve(Issuer::jwks([&issuer])).await?).await?;
+        environment_with_discovery.insert("JWT_ISSUER".into(), discovered);
         let system = system_roots()?;
-        environment_with_url.insert("SSL_CERT_FILE".into(), roots("system-roots.pem", &system, &authority)?);
+        environment_with_discovery
+            .insert("SSL_CERT_FILE".into(), roots("system-roots.pem", &system, &authority)?);
 
         Ok(Self {
             settings,
@@ -261,7 +264,7 @@ impl Bench {
             system_roots: system.matches("BEGIN CERTIFICATE").count(),
             issuer,
             environment,
-            environment_with_url,
+            environment_with_discovery,
             environment_with_ed25519,
         })
     }
@@ -287,8 +290,10 @@ impl Bench {
         // Ed25519.
         let mut prepared = Vec::new();
         for case in cases {
-            let events: Outcome<Vec<String>> =
-                (0..=self.settings.answers).map(|number| case.event(&self.issuer, number)).collect();
+            let expected = &self.environment(case.program)["JWT_ISSUER"];
+            let events: Outcome<Vec<String>> = (0..=self.settings.answers)
+                .map(|number| case.event(&self.issuer, expected, number))
+                .collect();
             prepared.push((case, events?));
         }
         fastrand::shuffle(&mut prepared);
@@ -308,16 +313,24 @@ impl Bench {
         Ok(())
     }
 
+    fn environment(&self, program: Program) -> &HashMap<String, String> {
+        match program {
+            Program::Floor | Program::Bare | Program::Function => &self.environment,
+            Program::FunctionWithDiscovery => &self.environment_with_discovery,
+            Program::FunctionWithEd25519 => &self.environment_with_ed25519,
+        }
+    }
+
     /// Starts the case's program and has it answer once.
     async fn start<'a>(&self, case: &'a mut Case, events: Vec<String>) -> Outcome<Process<'a>> {
-        let (binary, environment) = match case.program {
-            Program::Floor => (&self.floor, &self.environment),
-            Program::Bare => (&self.bare, &self.environment),
-            Program::Function => (&self.bootstrap, &self.environment),
-            Program::FunctionWithUrl => (&self.bootstrap, &self.environment_with_url),
-            Program::FunctionWithEd25519 => (&self.bootstrap, &self.environment_with_ed25519),
+        let binary = match case.program {
+            Program::Floor => &self.floor,
+            Program::Bare => &self.bare,
+            Program::Function | Program::FunctionWithDiscovery | Program::FunctionWithEd25519 => {
+                &self.bootstrap
+            }
         };
-        let mut function = Function::start(binary, environment).await;
+        let mut function = Function::start(binary, self.environment(case.program)).await;
         let mut accounts = Accounts::of(function.process.id().ok_or("it has ended")?);
         let next_wall = milliseconds(function.poll().await - function.started);
         let next_cpu = accounts.cpu_at_rest().await?;
@@ -391,15 +404,15 @@ impl Process<'_> {
 }
 
 impl Case {
-    /// An API Gateway event that asks for the document, with a token of its own.
-    fn event(&self, issuer: &Issuer, number: u32) -> Outcome<String> {
+    /// An API Gateway event that asks for the document, with a token of its own, whose `iss` is `expected`.
+    fn event(&self, issuer: &Issuer, expected: &str, number: u32) -> Outcome<String> {
         let mut event: Value = serde_json::from_str(include_str!("../../events/found-gzip.json"))?;
         let id = self.document.id.as_str();
         let path = format!("/site/{}/fhir/imaging-study/{id}", local::SITE);
         event["pathParameters"]["id"] = id.into();
         event["rawPath"] = path.as_str().into();
         event["requestContext"]["http"]["path"] = path.into();
-        let claims = local::claims_with(&json!({ "jti": number.to_string() }));
+        let claims = local::claims_with(&json!({ "iss": expected, "jti": number.to_string() }));
         let token = match self.program {
             Program::FunctionWithEd25519 => local::token(&claims),
             _ => issuer.token(&claims),
@@ -495,11 +508,18 @@ fn roots(name: &str, others: &str, authority: &Authority) -> Outcome<String> {
     Ok(path.to_str().ok_or("the target directory's path is not UTF-8")?.to_owned())
 }
 
-/// Serves the issuer's key set for as long as the runtime lives.
+/// Serves the issuer's OpenID configuration and its key set for as long as the runtime lives.
 async fn serve(key_set: String) -> Outcome<std::net::SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let routes = Router::new().route("/jwks.json", get(|| async { key_set }));
+    let configuration = async |headers: HeaderMap| {
+        let issuer =
+            format!("https://{}", headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default());
+        json!({ "jwks_uri": format!("{issuer}/jwks.json"), "issuer": issuer }).to_string()
+    };
+    let routes = Router::new()
+        .route("/.well-known/openid-configuration", get(configuration))
+        .route("/jwks.json", get(|| async { key_set }));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(address)
 }

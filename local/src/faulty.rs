@@ -51,6 +51,8 @@ pub enum Step {
     Hang,
     /// Resets the connection (TCP RST).
     Reset,
+    /// Leaves the connection open, and answers the next request on it.
+    KeepOpen,
 }
 
 impl Behavior {
@@ -79,6 +81,13 @@ impl Behavior {
     #[must_use]
     pub fn json(body: impl Into<String>) -> Self {
         Self::response(200, &[("content-type", "application/json")], &body.into())
+    }
+
+    /// The same document, on a connection that stays open for more requests.
+    #[must_use]
+    pub fn json_kept_open(body: &str) -> Self {
+        let response = format!("HTTP/1.1 200 Status\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        Self::steps([Step::Send(response.into()), Step::KeepOpen])
     }
 
     /// Any status.
@@ -264,15 +273,21 @@ impl FaultyServer {
         if let Some(steps) = self.early(Stage::Secured) {
             return perform(&mut stream, steps, &self.0.waiting).await;
         }
-        let Some((path, headers)) = read_request(&mut stream).await? else { return Ok(()) };
-        let behavior = {
-            let mut state = self.state();
-            state.requests += 1;
-            state.last_headers = headers;
-            state.by_path.get(&path).cloned()
-        };
-        let steps = behavior.unwrap_or_else(|| Behavior::status(404, "")).steps;
-        perform(&mut stream, steps, &self.0.waiting).await
+        while let Some((path, headers)) = read_request(&mut stream).await? {
+            let behavior = {
+                let mut state = self.state();
+                state.requests += 1;
+                state.last_headers = headers;
+                state.by_path.get(&path).cloned()
+            };
+            let steps = behavior.unwrap_or_else(|| Behavior::status(404, "")).steps;
+            let keeps_open = steps.last() == Some(&Step::KeepOpen);
+            perform(&mut stream, steps, &self.0.waiting).await?;
+            if !keeps_open {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -310,6 +325,7 @@ pub(crate) async fn perform(
                 // Closing such a socket sends RST.
                 return stream.tcp().set_zero_linger();
             }
+            Step::KeepOpen => return stream.flush().await,
         }
     }
     stream.shutdown().await

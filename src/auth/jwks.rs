@@ -12,8 +12,8 @@ use aws_config::SdkConfig;
 use aws_sdk_secretsmanager as secretsmanager;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SharedTimeSource;
-use aws_smithy_http_client::tls::TrustStore;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
@@ -197,10 +197,8 @@ impl Keys {
     ) -> Self {
         let mut state = CacheState::default();
         let remote = match source {
-            Source::Url(url) => Some(Remote::Url(HttpsClient::new(ca_bundle), url.clone())),
-            Source::Discovery { issuer } => {
-                Some(Remote::Discovery(HttpsClient::new(ca_bundle), issuer.clone()))
-            }
+            Source::Url(url) => Some(Remote::Url(Https::new(ca_bundle), url.clone())),
+            Source::Discovery { issuer } => Some(Remote::Discovery(Https::new(ca_bundle), issuer.clone())),
             Source::Secret { arn, region } => Some(Remote::Secret(secrets(aws, region), arn.clone())),
             Source::Fixed(set) => {
                 state.set = Some((Arc::clone(set), SystemTime::UNIX_EPOCH));
@@ -351,16 +349,17 @@ fn issuer_mismatch(configured: &str, found: &str) -> String {
 }
 
 enum Remote {
-    Url(HttpsClient, HttpsUrl),
-    Discovery(HttpsClient, String),
+    Url(Https, HttpsUrl),
+    Discovery(Https, String),
     Secret(secretsmanager::Client, String),
 }
 
 impl Remote {
     async fn fetch(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
         match self {
-            Self::Url(client, url) => client.key_set(url, algorithms).await,
-            Self::Discovery(client, issuer) => {
+            Self::Url(https, url) => https.client().key_set(url, algorithms).await,
+            Self::Discovery(https, issuer) => {
+                let client = https.client();
                 client.key_set(&client.jwks_uri(issuer).await?, algorithms).await
             }
             Self::Secret(client, arn) => {
@@ -391,6 +390,35 @@ fn secrets(aws: &SdkConfig, region: &str) -> secretsmanager::Client {
     secretsmanager::Client::from_conf(config)
 }
 
+/// How keys are fetched over HTTPS: whom to trust, and the proxy of the environment.
+struct Https {
+    tls: TlsContext,
+    proxy: ProxyConfig,
+}
+
+impl Https {
+    fn new(ca_bundle: Option<Vec<u8>>) -> Self {
+        let authorities =
+            ca_bundle.map_or_else(TrustStore::default, |pem| TrustStore::empty().with_pem_certificate(pem));
+        Self { tls: aws::tls_context(authorities), proxy: ProxyConfig::from_env() }
+    }
+
+    /// A client for one fetch. Its connections end with it: Lambda freezes the environment between fetches, which kills
+    /// idle ones.
+    fn client(&self) -> HttpsClient {
+        // No read time-out: FETCH_TIMEOUT bounds the whole fetch.
+        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let connector = Connector::builder()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(self.tls.clone())
+            .connector_settings(settings)
+            .sleep_impl(TokioSleep::new())
+            .proxy_config(self.proxy.clone())
+            .build();
+        HttpsClient(connector)
+    }
+}
+
 /// A client that follows no redirect: only the configured host is trusted.
 struct HttpsClient(Connector);
 
@@ -402,23 +430,6 @@ struct OpenIdConfiguration {
 }
 
 impl HttpsClient {
-    fn new(ca_bundle: Option<Vec<u8>>) -> Self {
-        // No read time-out: FETCH_TIMEOUT bounds the whole fetch.
-        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let authorities =
-            ca_bundle.map_or_else(TrustStore::default, |pem| TrustStore::empty().with_pem_certificate(pem));
-        let connector = Connector::builder()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(aws::tls_context(authorities))
-            .connector_settings(settings)
-            .sleep_impl(TokioSleep::new())
-            // Lambda freezes the environment between fetches, which kills idle connections.
-            .pool_max_idle_per_host(0)
-            .proxy_config(ProxyConfig::from_env())
-            .build();
-        Self(connector)
-    }
-
     async fn key_set(&self, url: &HttpsUrl, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
         let body = self.get(&url.0.to_string()).await?;
         Ok(KeySet::from_jwks(&body, algorithms, KeyTrust::Public)?)

@@ -402,6 +402,7 @@ async fn a_symmetric_key_that_was_published_verifies_nothing() {
 struct Discovered {
     server: FaultyServer,
     issuer: String,
+    clock: Clock,
     verifier: Verifier,
 }
 
@@ -412,9 +413,10 @@ impl Discovered {
         let source = KeySource::discovery(&issuer).unwrap();
         let mut settings = settings(source, ALGORITHMS);
         settings.issuer = Some(issuer.clone());
-        let verifier = verifier_with(settings);
+        let clock = Clock::new();
+        let verifier = verifier_at(settings, &clock);
         server.set("/keys", Behavior::json(jwks([P256.jwk()])));
-        Self { server, issuer, verifier }
+        Self { server, issuer, clock, verifier }
     }
 
     fn configure(&self, path: &str, configuration: &Value) {
@@ -446,6 +448,41 @@ async fn an_issuer_with_a_path_and_a_slash_is_discovered() {
     let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")});
     issuer.configure(&format!("/tenant/v2.0{WELL_KNOWN}"), &configuration);
     assert_eq!(issuer.outcome().await, Ok(()));
+}
+
+/// An issuer whose server leaves connections open, after its keys were fetched.
+async fn kept_open() -> Discovered {
+    let issuer = Discovered::new("").await;
+    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")}).to_string();
+    issuer.server.set(WELL_KNOWN, Behavior::json_kept_open(&configuration));
+    issuer.server.set("/keys", Behavior::json_kept_open(&jwks([P256.jwk()])));
+    issuer.verifier.load_keys().await.unwrap();
+    issuer
+}
+
+#[tokio::test]
+async fn discovery_and_keys_share_a_connection() {
+    let issuer = kept_open().await;
+    assert_eq!((issuer.server.requests(), issuer.server.connections()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_after_the_discovery_is_replaced() {
+    let issuer = Discovered::new("").await;
+    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")}).to_string();
+    let mut unannounced = Behavior::json_kept_open(&configuration);
+    unannounced.steps.pop();
+    issuer.server.set(WELL_KNOWN, unannounced);
+    issuer.verifier.load_keys().await.unwrap();
+    assert_eq!((issuer.server.requests(), issuer.server.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn no_fetch_uses_the_connection_of_an_earlier_one() {
+    let issuer = kept_open().await;
+    issuer.clock.forward(FRESH);
+    issuer.verifier.load_keys().await.unwrap();
+    assert_eq!((issuer.server.requests(), issuer.server.connections()), (4, 2));
 }
 
 #[tokio::test]
