@@ -11,7 +11,7 @@ TARGET_x86_64 := x86_64-unknown-linux-gnu
 TARGET_arm64 := aarch64-unknown-linux-gnu
 # The glibc of provided.al2023: two libraries fewer to load than with Zig's older default. SAM names no target for x86_64,
 # for which cargo-lambda would take an arm64 machine's own, and cannot be given one for arm64.
-BUILD_x86_64 := CARGO_LAMBDA_BUILD='{target=["$(TARGET_x86_64).2.34"]}'
+CARGO_LAMBDA_x86_64 := CARGO_LAMBDA_BUILD='{target=["$(TARGET_x86_64).2.34"]}'
 # PGO=1 optimizes for a run of the function, which makes it faster, and the build take three times as long.
 PGO ?=
 PROFILE := $(if $(filter 1,$(PGO)),target/pgo/$(ARCH).profdata)
@@ -201,7 +201,7 @@ SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs
 BUILD := .aws-sam/build-of-$(ARCH)$(if $(PROFILE),-with-profile)
 
 $(BUILT): template.yaml $(SOURCES) $(BUILD) $(PROFILE) .venv/sam/ready .venv/lambda/ready
-	$(BUILD_$(ARCH)) $(if $(PROFILE),CARGO_BUILD_RUSTFLAGS=-Cprofile-use=$(CURDIR)/$(PROFILE)) \
+	$(CARGO_LAMBDA_$(ARCH)) $(if $(PROFILE),CARGO_BUILD_RUSTFLAGS=-Cprofile-use=$(CURDIR)/$(PROFILE)) \
 		$(SAM) build --parameter-overrides Architecture=$(ARCH)
 	touch $@
 

@@ -82,12 +82,8 @@ async fn a_token_with_the_payload_of_the_readme_reads_a_study() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let (_, block) = page.split_once("This payload reads the studies of site 4:\n\n```json\n").unwrap();
     let (payload, _) = block.split_once("```").unwrap();
-    let request = http::Request::builder()
-        .uri("/site/4/fhir/imaging-study/Study-1")
-        .header("authorization", format!("Bearer {}", local::sign(payload)))
-        .body(Body::Empty)
-        .unwrap();
-    assert_eq!(Site::with(STUDY).await.handle(request).await.status(), 200);
+    let request = anonymous("Study-1").header("authorization", format!("Bearer {}", local::sign(payload)));
+    assert_eq!(Site::with(STUDY).await.status(request).await, 200);
 }
 
 /// An answer in the words of the tables.

@@ -419,6 +419,11 @@ impl Discovered {
         Self { server, issuer, clock, verifier }
     }
 
+    /// The issuer's OpenID configuration.
+    fn configuration(&self) -> Value {
+        json!({"issuer": self.issuer, "jwks_uri": self.server.url("/keys")})
+    }
+
     fn configure(&self, path: &str, configuration: &Value) {
         self.server.set(path, Behavior::json(configuration.to_string()));
     }
@@ -434,8 +439,7 @@ const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 #[tokio::test]
 async fn an_issuers_keys_are_discovered() {
     let issuer = Discovered::new("").await;
-    let keys = issuer.server.url("/keys");
-    issuer.configure(WELL_KNOWN, &json!({"issuer": issuer.issuer, "jwks_uri": keys, "other": [1]}));
+    issuer.configure(WELL_KNOWN, &merged(issuer.configuration(), &json!({"other": [1]})));
     assert_eq!(issuer.outcome().await, Ok(()));
     assert_eq!(issuer.server.requests(), 2);
     assert_eq!(issuer.outcome().await, Ok(()));
@@ -445,16 +449,14 @@ async fn an_issuers_keys_are_discovered() {
 #[tokio::test]
 async fn an_issuer_with_a_path_and_a_slash_is_discovered() {
     let issuer = Discovered::new("/tenant/v2.0/").await;
-    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")});
-    issuer.configure(&format!("/tenant/v2.0{WELL_KNOWN}"), &configuration);
+    issuer.configure(&format!("/tenant/v2.0{WELL_KNOWN}"), &issuer.configuration());
     assert_eq!(issuer.outcome().await, Ok(()));
 }
 
 /// An issuer whose server leaves connections open, after its keys were fetched.
 async fn kept_open() -> Discovered {
     let issuer = Discovered::new("").await;
-    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")}).to_string();
-    issuer.server.set(WELL_KNOWN, Behavior::json_kept_open(&configuration));
+    issuer.server.set(WELL_KNOWN, Behavior::json_kept_open(&issuer.configuration().to_string()));
     issuer.server.set("/keys", Behavior::json_kept_open(&jwks([P256.jwk()])));
     issuer.verifier.load_keys().await.unwrap();
     issuer
@@ -469,8 +471,7 @@ async fn discovery_and_keys_share_a_connection() {
 #[tokio::test]
 async fn a_connection_that_is_closed_after_the_discovery_is_replaced() {
     let issuer = Discovered::new("").await;
-    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")}).to_string();
-    let mut unannounced = Behavior::json_kept_open(&configuration);
+    let mut unannounced = Behavior::json_kept_open(&issuer.configuration().to_string());
     unannounced.steps.pop();
     issuer.server.set(WELL_KNOWN, unannounced);
     issuer.verifier.load_keys().await.unwrap();
@@ -488,9 +489,8 @@ async fn no_fetch_uses_the_connection_of_an_earlier_one() {
 #[tokio::test]
 async fn discovery_and_keys_take_three_seconds_together() {
     let issuer = Discovered::new("").await;
-    let configuration = json!({"issuer": issuer.issuer, "jwks_uri": issuer.server.url("/keys")}).to_string();
     let slow = Duration::from_secs(2);
-    issuer.server.set(WELL_KNOWN, Behavior::json(configuration).after(slow));
+    issuer.server.set(WELL_KNOWN, Behavior::json(issuer.configuration().to_string()).after(slow));
     issuer.server.set("/keys", Behavior::json(jwks([P256.jwk()])).after(slow));
     let token = P256.token(&claims_with(&json!({"iss": issuer.issuer})));
     let waited = given_up_after(&issuer.server, &issuer.verifier, &token).await;
