@@ -37,7 +37,7 @@ use aws_sdk_dynamodb::types::{
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{self, Encoded, attribute};
+use imaging_study::store::{self, Encoded, Item, attribute};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -208,6 +208,12 @@ pub async fn put_items(table: &Client, Encoded { head, parts }: Encoded) {
     for item in parts.into_iter().chain([head]) {
         table.put_item().table_name(TABLE).set_item(Some(item)).send().await.expect("the table takes items");
     }
+}
+
+/// Every item of the table, in the table's own order.
+pub async fn items(table: &Client) -> Vec<Item> {
+    let pages = table.scan().table_name(TABLE).into_paginator();
+    pages.items().send().collect::<Result<_, _>>().await.expect("the table can be read")
 }
 
 /// The table as `template.yaml` declares it.

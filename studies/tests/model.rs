@@ -239,10 +239,8 @@ impl World {
 
     /// The sort keys of studies in the table.
     async fn keys(&self) -> BTreeSet<String> {
-        // Parts that killed loads left fill pages.
-        let pages = self.table.scan().table_name(local::TABLE).projection_expression("id").into_paginator();
-        let items = pages.items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
-        let keys = items.into_iter().map(|item| item["id"].as_s().unwrap().clone());
+        let items = local::items(&self.table).await;
+        let keys = items.iter().map(|item| item["id"].as_s().unwrap().clone());
         keys.filter(|key| !key.contains('#')).collect()
     }
 }

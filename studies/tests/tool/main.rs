@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use imaging_study::store::Item;
 use local::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -91,12 +92,8 @@ impl Bench {
     }
 
     /// All items, in the order of their keys.
-    async fn items(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
-        let mut items = Vec::new();
-        let mut pages = self.table.scan().table_name(local::TABLE).into_paginator().items().send();
-        while let Some(item) = pages.next().await {
-            items.push(item.unwrap());
-        }
+    async fn items(&self) -> Vec<Item> {
+        let mut items = local::items(&self.table).await;
         items
             .sort_by_key(|item| (item["siteId"].as_s().unwrap().clone(), item["id"].as_s().unwrap().clone()));
         items
