@@ -20,7 +20,7 @@ EVENT ?= events/found.json
 SAM_ARGS ?=
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sam/bin/sam
 # How a container finds the machine it runs on, under Linux as under macOS.
-SAM_LOCAL_ARGS := --env-vars local/env.json --add-host host.docker.internal:host-gateway \
+SAM_LOCAL_ARGS := --env-vars crates/local/env.json --add-host host.docker.internal:host-gateway \
 	--parameter-overrides Architecture=$(ARCH)
 # From PyPI like the other tools, so that nothing but Python need be installed.
 NODE := env PATH="$(CURDIR)/.venv/node/bin:$$PATH"
@@ -144,8 +144,8 @@ contract: .venv/contract/ready ## Hold the running service against openapi.yaml 
 	tools/beside-local tools/contract
 
 .PHONY: clients
-clients: .venv/clients/ready clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
-	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python clients/run.py
+clients: .venv/clients/ready examples/clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
+	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
 
 .PHONY: docs-page
 docs-page: tools/docs-page/node_modules/ready ## Try the page /docs of the local server in headless Chromium (SCREENSHOT=file.png)
@@ -190,12 +190,12 @@ sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, 
 		--no-build-deps --target $(TARGET_$(ARCH)) --override-filename sbom.cdx
 	mkdir -p .aws-sam
 	mv sbom.cdx.json .aws-sam/
-	rm -f local/sbom.cdx.json studies/sbom.cdx.json
+	rm -f crates/*/sbom.cdx.json
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
-	rm -rf .aws-sam .venv .issuer clients/typescript/node_modules tools/*/node_modules
+	rm -rf .aws-sam .venv .issuer examples/clients/typescript/node_modules tools/*/node_modules
 
 SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs')
 BUILD := .aws-sam/build-of-$(ARCH)$(if $(PROFILE),-with-profile)

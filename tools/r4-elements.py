@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes studies/src/r4/elements.rs: what FHIR R4 (4.0.1) allows in an ImagingStudy, as Rust tables.
+"""Writes crates/fhir-r4/src/elements.rs: what FHIR R4 (4.0.1) allows in an ImagingStudy, as Rust tables.
 
-    tools/r4-elements.py ELEMENTS.tsv | rustfmt --edition 2024 --config-path . > studies/src/r4/elements.rs
+    tools/r4-elements.py ELEMENTS.tsv | rustfmt --edition 2024 --config-path . > crates/fhir-r4/src/elements.rs
 
 ELEMENTS.tsv has one line per element of ImagingStudy and of every datatype that it reaches, separated by tabs: path, min, max,
 type (with the targets of a reference in brackets), binding. The codes of required bindings are listed below, and

@@ -72,7 +72,9 @@ fn the_dependencies_page_lists_every_direct_dependency_and_no_other() {
         .filter_map(|rest| rest.split_once('`'))
         .map(|(name, _)| name)
         .collect();
-    let manifests = ["Cargo.toml", "studies/Cargo.toml", "local/Cargo.toml"].map(read);
+    let manifests =
+        ["Cargo.toml", "crates/studies/Cargo.toml", "crates/local/Cargo.toml", "crates/fhir-r4/Cargo.toml"]
+            .map(read);
     let declared: BTreeSet<&str> = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
     assert_eq!(listed, declared);
 }

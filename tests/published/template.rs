@@ -46,7 +46,7 @@ fn the_parameters_defaults_are_a_valid_configuration() {
 
 #[test]
 fn the_local_variables_are_those_that_trust_the_development_key() {
-    let path = format!("{}/local/env.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/crates/local/env.json", env!("CARGO_MANIFEST_DIR"));
     let local: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let expected = json!({ "Function": local::environment("http://host.docker.internal:8000") });
     assert_eq!(with_parsed_keys(local), with_parsed_keys(expected));

@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use fhir_r4::{MAX_PROBLEMS, Study, ValidationError};
 use proptest::prelude::*;
-use studies::r4::{MAX_PROBLEMS, Study, ValidationError};
 
 const CASES: &str = include_str!("data/r4.tsv");
 

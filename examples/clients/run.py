@@ -12,8 +12,9 @@ import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PYTHON, TYPESCRIPT = FOLDER / "python", FOLDER / "typescript"
-PAGE = FOLDER.parent / "docs/from-your-language.md"
-VENV = FOLDER.parent / ".venv"
+ROOT = FOLDER.parent.parent
+PAGE = ROOT / "docs/from-your-language.md"
+VENV = ROOT / ".venv"
 API_URL = f"http://127.0.0.1:{os.environ['LOCAL_PORT']}"
 ENVIRONMENT = {
     **os.environ,
@@ -73,7 +74,7 @@ def trial(file, name, expected):
     else:
         command = ["python" if path.suffix == ".py" else "bash", path]
     if path.read_text().strip() not in PAGE.read_text():
-        sys.exit(f"{PAGE.name} does not show clients/{file} as it is")
+        sys.exit(f"{PAGE.name} does not show examples/clients/{file} as it is")
     with tempfile.TemporaryDirectory() as folder:
         output = run(command, folder)
     lines = output.splitlines()
@@ -84,11 +85,11 @@ def trial(file, name, expected):
 
 generate(
     "openapi-python-client",
-    ["openapi-python-client", "generate", "--path", "../../openapi.yaml", "--output-path", "imaging_study_client"]
+    ["openapi-python-client", "generate", "--path", "../../../openapi.yaml", "--output-path", "imaging_study_client"]
     + ["--meta", "none", "--overwrite", "--fail-on-warning"],
     PYTHON,
 )
-OPENAPI = "../../openapi.yaml"
+OPENAPI = "../../../openapi.yaml"
 generate("openapi-typescript", ["openapi-typescript", OPENAPI, "--output", "generated/openapi-typescript.ts"], TYPESCRIPT)
 generate(
     "@hey-api/openapi-ts",

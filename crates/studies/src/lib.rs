@@ -2,7 +2,7 @@
 //!
 //! - [`input`]: which files are read.
 //! - [`reader`]: finds the documents in them.
-//! - [`r4`]: checks a document against FHIR R4.
+//! - [`fhir_r4`]: checks a document against FHIR R4.
 //! - [`load`]: reads, checks and writes, in bounded memory.
 //! - [`table`]: writes and removes a study.
 //! - [`site`]: goes through the items of a site.
@@ -11,7 +11,7 @@
 pub mod input;
 pub mod load;
 pub mod pace;
-pub mod r4;
+
 pub mod reader;
 pub mod site;
 pub mod table;

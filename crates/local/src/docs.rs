@@ -7,7 +7,7 @@ use serde_json::json;
 use swagger_ui_dist::{ApiDefinition, OpenApiSource, generate_routes};
 
 const PAGE: &str = include_str!("docs.html");
-const OPENAPI: &str = include_str!("../../openapi.yaml");
+const OPENAPI: &str = include_str!("../../../openapi.yaml");
 
 /// The page and what it loads. With `authorized`, each load of the page gets a new development token.
 pub(crate) fn routes(authorized: bool) -> Router {

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::input::{Input, reason};
-use crate::r4::not_json;
+use fhir_r4::not_json;
 
 /// Bundles may be nested in Bundles to this depth.
 const MAX_BUNDLE_DEPTH: usize = 8;

@@ -1,6 +1,6 @@
 export default {
   api: {
-    input: '../../openapi.yaml',
+    input: '../../../openapi.yaml',
     output: {
       target: 'generated/orval.ts',
       client: 'fetch',

@@ -20,9 +20,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::input::Input;
 use crate::pace::Obstacle;
-use crate::r4::{Problem, Study, ValidationError};
 use crate::reader::{self, BrokenInput, Chunk, InputItem, Sink, SourceLocation};
 use crate::table::{Change, Table, TableError};
+use fhir_r4::{Problem, Study, ValidationError};
 use imaging_study::ids::{FhirId, SiteId};
 use imaging_study::store::{self, Encoded, item_size};
 
