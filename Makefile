@@ -111,7 +111,7 @@ FUNCTION := $(CURDIR)/.aws-sam/build/Function/bootstrap
 
 .PHONY: bench
 bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs)
-	cargo build --release --locked --example floor --example bare
+	cargo build --release --locked --example hello-world --example get-item
 	mkdir -p target/bench
 	BENCH_BOOTSTRAP=$(FUNCTION) cargo bench --locked --bench service > target/bench/service.jsonl
 	PGO=$(PGO) .venv/plots/bin/python tools/benchmark-report target/bench/service.jsonl $(BENCH_OUT)
@@ -162,7 +162,7 @@ issuer-trial: tools/issuer/node_modules/ready ## Take the service through a prov
 .PHONY: clock-trial
 clock-trial: .venv/clock/ready ## Restore and thaw the function a week later, under a clock that is set on (libfaketime)
 	LIBFAKETIME=$$(echo $(CURDIR)/.venv/clock/lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1) \
-		cargo test --locked --test snapstart -- --ignored
+		cargo test --locked --test clock -- --ignored
 
 .PHONY: deploy
 deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)

@@ -3,7 +3,6 @@
 //! Lines are flat JSON on standard output. Audit lines have the target `imaging_study::audit` and leave out the fields
 //! that are not known. No line contains a token, a claim other than `iss` and `sub`, or anything of a document.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use lambda_http::http::StatusCode;
@@ -11,6 +10,8 @@ use lambda_http::http::header::CONTENT_ENCODING;
 use lambda_http::lambda_runtime::Context;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
+use table::id::StudyRef;
+use table::read::StoredForm;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -18,16 +19,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::api::{MalformedEvent, Route, body_len};
 use crate::auth::Principal;
-use crate::http::event::MalformedEvent;
-use crate::http::{Route, body_len};
-use crate::ids::StudyRef;
-use crate::store::StorageFormat;
 
 const AUDIT: &str = "imaging_study::audit";
 
-/// Starts logging to standard output, panics included. `level` is `AWS_LAMBDA_LOG_LEVEL`.
-pub fn init(level: Option<&str>) {
+/// Starts logging to standard output, panics included.
+pub fn init(level: LevelFilter) {
     subscriber(level, std::io::stdout).init();
     log_panics();
 }
@@ -41,20 +39,14 @@ pub fn log_panics() {
     }));
 }
 
-/// A subscriber that writes this crate's events at `level` (TRACE, DEBUG, INFO, WARN, ERROR, FATAL; default INFO) and
-/// above as lines of JSON.
+/// A subscriber that writes this crate's events at `level` and above as lines of JSON.
 ///
 /// Audit lines are written at every level, events of other crates at WARN and above only: below that, the SDK and the
 /// HTTP client log headers and bodies.
-pub fn subscriber<W>(level: Option<&str>, writer: W) -> impl Subscriber
+pub fn subscriber<W>(level: LevelFilter, writer: W) -> impl Subscriber
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let level = match level.map(str::to_ascii_uppercase).as_deref() {
-        Some("FATAL") => LevelFilter::ERROR,
-        Some(word) => word.parse().unwrap_or(LevelFilter::INFO),
-        None => LevelFilter::INFO,
-    };
     let targets = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("imaging_study", level)
@@ -68,21 +60,6 @@ where
     tracing_subscriber::registry().with(lines).with(targets)
 }
 
-/// An error and its causes, outermost first, on one line; a text that an outer one contains is left out.
-///
-/// Uses `Display`, never `Debug`: the `Debug` form of an SDK error contains the raw response.
-#[must_use]
-pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for error in std::iter::successors(Some(error), |&error| error.source()) {
-        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if !texts.iter().any(|outer| outer.contains(&text)) {
-            texts.push(text);
-        }
-    }
-    texts.join(": ")
-}
-
 /// The audit line of a request, as far as it is known.
 #[derive(Debug)]
 pub struct Audit {
@@ -92,7 +69,7 @@ pub struct Audit {
     subject: Option<String>,
     route: Option<&'static str>,
     study_ref: Option<StudyRef>,
-    format: Option<StorageFormat>,
+    form: Option<StoredForm>,
     read_units: Option<f64>,
     auth: Option<Duration>,
     store: Option<Duration>,
@@ -109,7 +86,7 @@ impl Audit {
             subject: None,
             route: None,
             study_ref: None,
-            format: None,
+            form: None,
             read_units: None,
             auth: None,
             store: None,
@@ -143,9 +120,9 @@ impl Audit {
         self.read_units = Some(read_units);
     }
 
-    /// Records the format that the study is stored in.
-    pub fn storage_format(&mut self, format: StorageFormat) {
-        self.format = Some(format);
+    /// Records how the study is stored.
+    pub fn stored_form(&mut self, form: StoredForm) {
+        self.form = Some(form);
     }
 
     /// Writes the line: at ERROR for a server error, else at INFO.
@@ -172,7 +149,7 @@ impl Audit {
                     status,
                     reason,
                     cause,
-                    form = self.format.map(StorageFormat::code),
+                    form = self.form.map(StoredForm::code),
                     encoding,
                     bytes = body_len(response.body()),
                     readUnits = self.read_units,
@@ -224,24 +201,8 @@ fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use lambda_http::request::LambdaRequest;
-    use thiserror::Error;
 
     use super::*;
-
-    #[derive(Debug, Error)]
-    #[error("{text}")]
-    struct Layer {
-        text: &'static str,
-        source: Option<Box<Layer>>,
-    }
-
-    #[test]
-    fn an_error_chain_is_one_line_without_repetitions() {
-        let chain =
-            ["no connection: refused\n  (os error 111)", "refused (os error 111)", "refused", "port 1"];
-        let error = chain.into_iter().rev().fold(None, |source, text| Some(Box::new(Layer { text, source })));
-        assert_eq!(error_chain(&*error.unwrap()), "no connection: refused (os error 111): port 1");
-    }
 
     #[test]
     fn a_time_is_in_milliseconds_to_the_microsecond() {

@@ -1,18 +1,14 @@
-//! The configuration of all AWS clients: credentials, region, TLS roots, connections, time-outs and retries.
+//! The configuration of all AWS clients: TLS roots, connections, time-outs and retries.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use aws_config::ecs::EcsCredentialsProvider;
-use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
-use aws_config::meta::region::ProvideRegion as _;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{HttpClient as _, SharedHttpClient, http_client_fn};
 use rustls_pki_types::CertificateDer;
@@ -20,26 +16,30 @@ use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
 use webpki::anchor_from_trusted_cert;
 
-use crate::config::process_env;
-
-/// Names the endpoint of credentials where Lambda does not put them into the environment.
-const CONTAINER_CREDENTIALS: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-
 /// The root certificates of AWS endpoints. Parsing these five takes a fraction of the time that a system's 150 take.
 const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
 
-/// Time limit of a TCP connection with its TLS handshake.
+/// Timeout of a TCP connection with its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Time limit of one attempt of a call: a second attempt fits into [`OPERATION`].
+/// Timeout of one attempt. Two fit within [`OPERATION`].
 const ATTEMPT: Duration = Duration::from_millis(1_500);
-/// Time limit of a call with its retries.
+/// Timeout of a call with its retries.
 const OPERATION: Duration = Duration::from_secs(4);
 /// Attempts of one call, including the first.
 const ATTEMPTS: u32 = 3;
 
-/// The configuration that every AWS client is made from: the credentials and the region of Lambda's environment, TLS
-/// roots (`ca_bundle`, in PEM, or Amazon's), time-outs that together stay below the function's own, and at most
-/// `max_idle_connections` open connections between requests.
+/// Whom AWS clients act for, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// `AWS_REGION`.
+    pub region: Option<String>,
+    /// The credentials of the function's role, which Lambda puts into the environment.
+    pub credentials: Option<Credentials>,
+}
+
+/// The configuration that every AWS client is made from: `account`, TLS roots (`ca_bundle`, in PEM, or Amazon's),
+/// time-outs that together stay below the function's own, and at most `max_idle_connections` open connections between
+/// requests.
 ///
 /// `max_idle_connections` is the number of requests that can run at once. A frozen environment loses its connections
 /// without notice; with more of them idle than requests running, the retries of one call would meet one dead connection
@@ -47,15 +47,13 @@ const ATTEMPTS: u32 = 3;
 ///
 /// Not the default chain of `aws_config`: profiles, web identities, containers and instance metadata do not exist in
 /// Lambda, and the code for them is a tenth of the binary.
-pub async fn sdk_config(ca_bundle: Option<Vec<u8>>, max_idle_connections: usize) -> SdkConfig {
+pub fn sdk_config(account: Account, ca_bundle: Option<Vec<u8>>, max_idle_connections: usize) -> SdkConfig {
     let roots = ca_bundle.unwrap_or_else(|| AMAZON_TRUST_SERVICES.to_vec());
-    let http_client = https_client(roots, max_idle_connections);
-    SdkConfig::builder()
+    let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(EnvironmentVariableRegionProvider::new().region().await)
-        .credentials_provider(credentials(&http_client))
-        .http_client(http_client)
-        // Meant for streamed bodies; the attempt's time limit covers an answer of DynamoDB.
+        .region(account.region.map(Region::new))
+        .http_client(https_client(roots, max_idle_connections))
+        // Meant for streamed bodies; the attempt's time limit covers a response of DynamoDB.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
@@ -68,18 +66,9 @@ pub async fn sdk_config(ca_bundle: Option<Vec<u8>>, max_idle_connections: usize)
             RetryConfig::standard()
                 .with_max_attempts(ATTEMPTS)
                 .with_initial_backoff(Duration::from_millis(50)),
-        )
-        .build()
-}
-
-/// The credentials of the function's role: of the environment or, with `SnapStart`, of an endpoint of Lambda, since those
-/// of the environment would expire before a snapshot is restored.
-fn credentials(http_client: &SharedHttpClient) -> SharedCredentialsProvider {
-    if process_env(CONTAINER_CREDENTIALS).is_none() {
-        return SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
-    }
-    let config = ProviderConfig::without_region().with_http_client(http_client.clone());
-    SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(&config).build())
+        );
+    config.set_credentials_provider(account.credentials.map(SharedCredentialsProvider::new));
+    config.build()
 }
 
 /// Reads a PEM file of certificate authorities, which the environment variable `variable` names.

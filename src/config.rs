@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::Credentials;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use thiserror::Error;
+use tracing::level_filters::LevelFilter;
 
 use crate::auth::{Access, Algorithms, AllSites, BaseUrl, ClaimPath, KeySource, Settings, SmartScopes};
+use crate::aws::Account;
 
 const TABLE_NAME: &str = "TABLE_NAME";
 const JWT_ISSUER: &str = "JWT_ISSUER";
@@ -27,6 +31,8 @@ const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
 pub(crate) const AWS_CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 pub(crate) const JWT_CA_BUNDLE: &str = "JWT_CA_BUNDLE";
+const HTTPS_PROXY: &str = "HTTPS_PROXY";
+const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
 /// The configuration of the service.
 #[derive(Clone, Debug)]
@@ -43,8 +49,11 @@ pub struct Config {
     pub dynamodb_endpoint: Option<String>,
     /// `AWS_CA_BUNDLE`: a PEM file of the certificate authorities to trust for AWS endpoints, instead of Amazon's.
     pub aws_ca_bundle: Option<PathBuf>,
-    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests this environment serves at once. Lambda sets it on Managed
-    /// Instances only; everywhere else it is 1.
+    /// `HTTPS_PROXY` and `NO_PROXY`: the proxy that keys at a URL are fetched through.
+    pub proxy: ProxyConfig,
+    /// The region and the credentials that Lambda sets.
+    pub account: Account,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests this environment serves at once, 1 by default.
     pub max_concurrency: NonZeroU16,
 }
 
@@ -52,6 +61,17 @@ pub struct Config {
 #[must_use]
 pub fn process_env(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// `AWS_LAMBDA_LOG_LEVEL`: TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in any case; INFO otherwise. Not part of [`Config`],
+/// because an invalid configuration must be logged too.
+#[must_use]
+pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
+    match env(LOG_LEVEL).map(|word| word.to_ascii_uppercase()).as_deref() {
+        Some("FATAL") => LevelFilter::ERROR,
+        Some(word) => word.parse().unwrap_or(LevelFilter::INFO),
+        None => LevelFilter::INFO,
+    }
 }
 
 /// Looks a variable up by its name.
@@ -85,6 +105,8 @@ impl Config {
             jwt_ca_bundle: text(&env, JWT_CA_BUNDLE)?.map(PathBuf::from),
             dynamodb_endpoint: dynamodb_endpoint(&env)?,
             aws_ca_bundle: text(&env, AWS_CA_BUNDLE)?.map(PathBuf::from),
+            proxy: proxy(&env)?,
+            account: account(&env)?,
             max_concurrency: max_concurrency(&env)?,
         })
     }
@@ -291,9 +313,29 @@ fn dynamodb_endpoint(env: Environment<'_>) -> Result<Option<String>, Error> {
     }
 }
 
+/// The proxy, by the names that other clients read too. A URL without a scheme is an `http` URL.
+fn proxy(env: Environment<'_>) -> Result<ProxyConfig, Error> {
+    let first = |names: [&'static str; 4]| names.into_iter().find_map(|name| text(env, name).transpose());
+    let Some(url) = first([HTTPS_PROXY, "https_proxy", "ALL_PROXY", "all_proxy"]).transpose()? else {
+        return Ok(ProxyConfig::disabled());
+    };
+    let url = if url.contains("://") { url } else { format!("http://{url}") };
+    let proxy = ProxyConfig::https(url)
+        .map_err(|_| Error::must_be(HTTPS_PROXY, "the http or https URL of a proxy"))?;
+    let exceptions = text(env, "NO_PROXY")?.or(text(env, "no_proxy")?);
+    Ok(exceptions.into_iter().fold(proxy, ProxyConfig::no_proxy))
+}
+
+fn account(env: Environment<'_>) -> Result<Account, Error> {
+    let (id, secret) = (text(env, "AWS_ACCESS_KEY_ID")?, text(env, "AWS_SECRET_ACCESS_KEY")?);
+    let token = text(env, "AWS_SESSION_TOKEN")?;
+    let credentials =
+        id.zip(secret).map(|(id, secret)| Credentials::new(id, secret, token, None, "environment"));
+    Ok(Account { region: text(env, "AWS_REGION")?, credentials })
+}
+
 /// Whether a text is an `http` or `https` URL, as an endpoint must be.
-#[must_use]
-pub fn is_http_url(text: &str) -> bool {
+fn is_http_url(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
 }
 

@@ -3,21 +3,22 @@
 //!
 //! [`Service`] walks a request through these modules, each of which yields the next one's input or an error:
 //!
-//! - [`http`]: the event becomes a request, its path a [`ids::StudyRef`], its headers the options of the response.
+//! - `api`: the event becomes a request, its path a [`table::id::StudyRef`], its headers the options of the response.
 //! - [`auth`]: the `Authorization` header becomes a [`auth::Principal`], who may or may not read the site.
-//! - [`store`]: the `StudyRef` becomes a [`store::StoredStudy`].
-//! - [`http`] again: the study, or the error, becomes a response.
+//! - [`store`]: the `StudyRef` becomes a [`table::read::StoredStudy`].
+//! - `api` again: the study, or the error, becomes a response.
 //! - [`audit`]: each request leaves one line in the log.
 //!
-//! [`config`] reads the environment at start, and [`aws`] configures the AWS clients.
+//! [`config`] alone reads the environment, at start; [`aws`] configures the AWS clients.
 
+mod api;
 pub mod audit;
 pub mod auth;
 pub mod aws;
 pub mod config;
-pub mod http;
-pub mod ids;
 mod service;
 pub mod store;
 
+pub use api::{ApiError, Event, MalformedEvent, Media};
+pub use config::Config;
 pub use service::Service;

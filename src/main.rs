@@ -4,15 +4,14 @@ use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use imaging_study::config::{Config, process_env};
-use imaging_study::http::event::Event;
-use imaging_study::{Service, audit};
+use imaging_study::config::{Config, log_level, process_env};
+use imaging_study::{Event, Service, audit};
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use lambda_http::{BoxFuture, Error, SnapStartResource, service_fn};
+use lambda_http::{Error, service_fn};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
-    audit::init(process_env("AWS_LAMBDA_LOG_LEVEL").as_deref());
+    audit::init(log_level(process_env));
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -27,8 +26,8 @@ fn start() -> Result<(), Error> {
     runtime(config.max_concurrency)?.block_on(run(config))
 }
 
-/// One thread where Lambda sends one request at a time: more would only lengthen the cold start. A thread per vCPU on
-/// Managed Instances.
+/// One thread where Lambda sends one request at a time: more would only lengthen the cold start. Otherwise a thread per
+/// vCPU.
 fn runtime(max_concurrency: NonZeroU16) -> std::io::Result<Runtime> {
     let mut builder = if max_concurrency == NonZeroU16::MIN {
         Builder::new_current_thread()
@@ -40,29 +39,11 @@ fn runtime(max_concurrency: NonZeroU16) -> std::io::Result<Runtime> {
 
 /// Serves as many requests at once as `AWS_LAMBDA_MAX_CONCURRENCY` says, which `lambda_runtime` reads itself.
 async fn run(config: Config) -> Result<(), Error> {
-    let service = Arc::new(Service::from_config(config).await?);
-    let warm_up = WarmUp(Arc::clone(&service));
-    let mut runtime = lambda_runtime::Runtime::new(service_fn(move |invocation: LambdaEvent<Event>| {
+    let service = Arc::new(Service::from_config(config)?);
+    service.warm_up().await;
+    let handler = service_fn(move |invocation: LambdaEvent<Event>| {
         let service = Arc::clone(&service);
         async move { service.invoke(invocation).await }
-    }));
-    if runtime.is_snapstart() {
-        runtime = runtime.register_snapstart_resource(Arc::new(warm_up));
-    } else {
-        warm_up.0.warm_up().await;
-    }
-    runtime.run_concurrent().await
-}
-
-/// What `SnapStart` puts off until an environment is restored, so that no snapshot holds a connection, a key set,
-/// credentials, or the state of a random number generator.
-struct WarmUp(Arc<Service>);
-
-impl SnapStartResource for WarmUp {
-    fn after_restore(&self) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async {
-            self.0.warm_up().await;
-            Ok(())
-        })
-    }
+    });
+    lambda_runtime::Runtime::new(handler).run_concurrent().await
 }

@@ -10,22 +10,23 @@ use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
 use lambda_http::lambda_runtime::LambdaEvent;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
+use table::error::chain;
 
-use crate::audit::{self, Audit, error_chain};
-use crate::auth::{ClientCertificate, Verifier};
+use crate::api::{
+    self, ApiError, Event, MalformedEvent, Media, Metadata, Payload, PayloadFormat, RequestPath,
+    ResponseOptions, Route,
+};
+use crate::audit::{self, Audit};
+use crate::auth::{ClientCertificate, Https, Verifier};
 use crate::aws::{self, CaBundleError};
 use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
-use crate::http::event::{Event, MalformedEvent};
-use crate::http::{
-    self, ApiError, Capabilities, Media, Payload, PayloadFormat, RequestPath, ResponseOptions, Route,
-};
 use crate::store::{Found, ReadResult, Store};
 
 /// The service: everything that requests share.
 pub struct Service {
     verifier: Verifier,
     store: Store,
-    capabilities: Capabilities,
+    metadata: Metadata,
     cold: AtomicBool,
 }
 
@@ -33,18 +34,18 @@ impl Service {
     /// A service that accepts the tokens that `verifier` accepts, and reads from `store`.
     #[must_use]
     pub fn new(verifier: Verifier, store: Store) -> Self {
-        let capabilities = Capabilities::new(verifier.issuer());
-        Self { verifier, store, capabilities, cold: AtomicBool::new(true) }
+        let metadata = Metadata::new(verifier.issuer());
+        Self { verifier, store, metadata, cold: AtomicBool::new(true) }
     }
 
     /// A service with the clients that `config` describes.
-    pub async fn from_config(config: Config) -> Result<Self, CaBundleError> {
+    pub fn from_config(config: Config) -> Result<Self, CaBundleError> {
         let ca_bundle =
             |variable, path: Option<&Path>| path.map(|path| aws::ca_bundle(variable, path)).transpose();
         let aws_ca_bundle = ca_bundle(AWS_CA_BUNDLE, config.aws_ca_bundle.as_deref())?;
-        let aws = aws::sdk_config(aws_ca_bundle, config.max_concurrency.get().into()).await;
+        let aws = aws::sdk_config(config.account, aws_ca_bundle, config.max_concurrency.get().into());
         let jwt_ca_bundle = ca_bundle(JWT_CA_BUNDLE, config.jwt_ca_bundle.as_deref())?;
-        let verifier = Verifier::new(config.auth, jwt_ca_bundle, &aws);
+        let verifier = Verifier::new(config.auth, Https::new(jwt_ca_bundle).through(config.proxy), &aws);
         let endpoint = config.dynamodb_endpoint.as_deref();
         let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
         Ok(Self::new(verifier, store))
@@ -55,14 +56,14 @@ impl Service {
     pub async fn warm_up(&self) {
         let (keys, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
         if let Err(error) = keys {
-            tracing::warn!(cause = error_chain(&error), "key preload failed");
+            tracing::warn!(cause = chain(&error), "key preload failed");
         }
         if let Err(error) = connection {
-            tracing::warn!(cause = error_chain(&error), "table warm-up failed");
+            tracing::warn!(cause = chain(&error), "table warm-up failed");
         }
     }
 
-    /// Answers an invocation. The error is the only one: everything else that can go wrong has a response.
+    /// Handles one invocation. Fails only if the event is not from API Gateway; every other failure is a response.
     pub async fn invoke(
         &self,
         LambdaEvent { payload, context }: LambdaEvent<Event>,
@@ -80,7 +81,7 @@ impl Service {
         Ok(Payload { format, response })
     }
 
-    /// Answers a request and writes its audit line.
+    /// Handles a request and writes its audit line.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
         let path = RequestPath::of(&request);
@@ -97,7 +98,7 @@ impl Service {
             }
         };
         if request.method() == Method::HEAD {
-            http::without_body(&mut response);
+            api::without_body(&mut response);
         }
         if let Some(id) = audit::request_id(&request).and_then(|id| HeaderValue::from_str(id).ok()) {
             response.headers_mut().insert(X_REQUEST_ID, id);
@@ -112,11 +113,11 @@ impl Service {
         path: &RequestPath<'_>,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        if !http::is_read(request.method()) {
+        if !api::is_read(request.method()) {
             return Err(ApiError::MethodNotAllowed);
         }
         match path.route {
-            Route::Metadata => self.capabilities.response(request, path),
+            Route::Metadata => self.metadata.response(request, path),
             _ => self.study(request, path, audit).await,
         }
     }
@@ -139,9 +140,9 @@ impl Service {
         let options = ResponseOptions::of(request, path.route.default_media())?;
 
         let since = Instant::now();
-        let read = self.store.study(&study_ref, |item| {
-            if patients.permits(item.properties().subject.as_deref()) {
-                http::response_to_item(request, item, &options)
+        let read = self.store.study(&study_ref, |head| {
+            if patients.permits(head.properties().subject.as_deref()) {
+                api::response_to_head(request, head, &options)
             } else {
                 Some(Err(ApiError::PatientNotGranted))
             }
@@ -149,13 +150,13 @@ impl Service {
         let ReadResult { found, read_units } = read.await;
         audit.store_done(since, read_units);
         match found?.ok_or(ApiError::StudyNotFound)? {
-            Found::Decided(format, response) => {
-                audit.storage_format(format);
+            Found::Decided(form, response) => {
+                audit.stored_form(form);
                 response
             }
             Found::Document(study) => {
-                audit.storage_format(study.format);
-                http::response_to_study(request, study, &options)
+                audit.stored_form(study.form);
+                api::response_to_study(request, study, &options)
             }
         }
     }

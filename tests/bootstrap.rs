@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use local::runtime_api::Function;
 use serde_json::{Value, json};
+use testkit::runtime_api::Function;
 use tokio::net::TcpListener;
 
 /// `Timeout` of the function in `template.yaml`.
@@ -46,7 +46,7 @@ async fn function() -> Function {
 async fn function_with(documents: impl IntoIterator<Item = String>) -> Function {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for json in documents {
-        local::put(&table, &json).await;
+        testkit::put(&table, &json).await;
     }
     Function::start(BOOTSTRAP, &local::environment(&format!("http://{address}"))).await
 }
@@ -110,7 +110,7 @@ async fn a_plain_answer_that_is_a_byte_larger_is_refused() {
 #[tokio::test]
 async fn the_largest_compressed_answer_is_one_that_lambda_takes() {
     // Six bits of noise a character: what gzip makes of it comes as near to its limit as can be steered.
-    let noise = local::noise(1)
+    let noise = testkit::noise(1)
         .map(|number| char::from(b'0' + (number & 0x3f) as u8))
         .map(|c| if c == '\\' { '~' } else { c });
     let largest = document_of(6_080_000, noise);

@@ -1,4 +1,4 @@
-//! The real binary with many requests at once, as Lambda Managed Instances send them.
+//! The real binary with many requests at once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use local::process::Accounts;
-use local::relay::Relay;
-use local::runtime_api::{Function, Sent};
 use serde_json::{Value, json};
+use testkit::process::Accounts;
+use testkit::relay::Relay;
+use testkit::runtime_api::{Function, Sent};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -36,7 +36,7 @@ fn event(number: usize) -> String {
 async fn store() -> SocketAddr {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for number in 0..CONCURRENCY {
-        local::put(&table, &document(number)).await;
+        testkit::put(&table, &document(number)).await;
     }
     address
 }

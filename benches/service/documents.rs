@@ -9,15 +9,16 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{self, StorageFormat, attribute};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use table::attribute;
+use table::id::{FhirId, SiteId};
+use table::read::StoredForm;
 
 use crate::Outcome;
 
 const SIZES: [u32; 3] = [10, 1_000, 10_000];
-const FORMS: [StorageFormat; 3] = [StorageFormat::Gzip, StorageFormat::Text, StorageFormat::Map];
+const FORMS: [StoredForm; 3] = [StoredForm::Gzip, StoredForm::Text, StoredForm::Map];
 const INSTANCES_PER_SERIES: u32 = 250;
 
 /// A stored document.
@@ -30,7 +31,7 @@ pub(crate) struct Document {
     pub(crate) instances: u32,
     /// The form in which it is stored.
     #[serde(serialize_with = "code")]
-    pub(crate) form: StorageFormat,
+    pub(crate) form: StoredForm,
     /// The bytes of its JSON.
     pub(crate) json_bytes: u32,
     /// The bytes of it as it is stored; `None` for a map, which has no one length.
@@ -40,7 +41,7 @@ pub(crate) struct Document {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn code<S: Serializer>(form: &StorageFormat, serializer: S) -> Result<S::Ok, S::Error> {
+fn code<S: Serializer>(form: &StoredForm, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(form.code())
 }
 
@@ -54,15 +55,16 @@ pub(crate) async fn store(table: &Client) -> Outcome<Vec<Document>> {
             let json = study.to_string();
             let json_bytes = u32::try_from(json.len())?;
             // The attributes beside the document are those that the service writes; the form is chosen here.
-            let mut item = store::encode(&SiteId::parse(local::SITE)?, &FhirId::parse(&id)?, &json)?.head;
+            let mut item =
+                table::write::encode(&SiteId::parse(local::SITE)?, &FhirId::parse(&id)?, &json)?.head;
             let (value, stored_bytes) = match form {
-                StorageFormat::Gzip => {
+                StoredForm::Gzip | StoredForm::Parts => {
                     let gzip = gzip(json.as_bytes())?;
                     let bytes = u32::try_from(gzip.len())?;
                     (AttributeValue::B(Blob::new(gzip)), Some(bytes))
                 }
-                StorageFormat::Text => (AttributeValue::S(json), Some(json_bytes)),
-                StorageFormat::Map | StorageFormat::Flat => (native(study), None),
+                StoredForm::Text => (AttributeValue::S(json), Some(json_bytes)),
+                StoredForm::Map | StoredForm::Flat => (native(study), None),
             };
             item.insert(attribute::DOCUMENT.to_owned(), value);
             let put = table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await;
@@ -83,7 +85,7 @@ fn study(id: &str, instances: u32) -> Value {
     let coding = |system: &str, code: &str| json!({ "system": system, "code": code });
     let modality = coding("http://dicom.nema.org/resources/ontology/DCM", "CT");
     // 19 digits.
-    let mut digits = local::noise(instances.into())
+    let mut digits = testkit::noise(instances.into())
         .map(|number| 1_000_000_000_000_000_000 + number % 9_000_000_000_000_000_000);
     let mut digits = || digits.next().unwrap_or_default();
     let mut series = Vec::new();

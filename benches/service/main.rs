@@ -1,4 +1,4 @@
-//! What a read costs: the function, hello-world on the same runtime (`floor`) and a bare `GetItem` (`bare`), side by
+//! What a read costs: the function, hello-world on the same runtime and a bare `GetItem`, side by
 //! side under a Runtime API, with the store behind TLS. `make bench` builds the three and runs this.
 //!
 //! CPU time and memory are the operating system's accounts of each process. Every round starts every case anew; then
@@ -30,20 +30,20 @@ use axum::http::header::HOST;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use imaging_study::store::StorageFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use table::read::StoredForm;
 use tokio::net::TcpListener;
 
 use documents::Document;
-use local::issuer::Issuer;
-use local::process::Accounts;
-use local::runtime_api::Function;
-use local::tls::Authority;
+use testkit::issuer::Issuer;
+use testkit::process::Accounts;
+use testkit::runtime_api::Function;
+use testkit::tls::Authority;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// What `floor` says.
+/// What hello-world says.
 const HELLO: &str = "hello, world";
 /// Where systems keep their roots in one file: Debian, Fedora and Amazon Linux, Alpine.
 const SYSTEM_ROOTS: [&str; 3] =
@@ -54,9 +54,9 @@ const SYSTEM_ROOTS: [&str; 3] =
 #[serde(rename_all = "kebab-case")]
 enum Program {
     /// Hello-world.
-    Floor,
+    HelloWorld,
     /// `GetItem` and nothing else.
-    Bare,
+    GetItem,
     /// The function, its key set in its configuration.
     Function,
     /// The function, its key set discovered at the issuer.
@@ -113,8 +113,8 @@ struct Settings {
 /// What the cases are run with.
 struct Bench {
     settings: Settings,
-    floor: PathBuf,
-    bare: PathBuf,
+    hello_world: PathBuf,
+    get_item: PathBuf,
     bootstrap: PathBuf,
     /// Certificates in the system's file of roots.
     system_roots: usize,
@@ -149,7 +149,7 @@ async fn run() -> Outcome<()> {
 
     let mut cases = cases(&documents)?;
     if bench.settings.profiles {
-        cases.retain(|case| !matches!(case.program, Program::Floor | Program::Bare));
+        cases.retain(|case| !matches!(case.program, Program::HelloWorld | Program::GetItem));
     }
     for round in 1..=bench.settings.rounds {
         eprintln!("round {round} of {}", bench.settings.rounds);
@@ -199,10 +199,10 @@ fn cases(documents: &[Document]) -> Outcome<Vec<Case>> {
         samples: vec![],
     };
     let small = documents.first().ok_or("no documents")?;
-    let mut cases = vec![case(Program::Floor, small, true)];
+    let mut cases = vec![case(Program::HelloWorld, small, true)];
     for document in documents.iter().filter(|document| document.fits) {
-        if document.form != StorageFormat::Map {
-            cases.push(case(Program::Bare, document, true));
+        if document.form != StoredForm::Map {
+            cases.push(case(Program::GetItem, document, true));
         }
         cases.extend([true, false].map(|gzip| case(Program::Function, document, gzip)));
     }
@@ -258,8 +258,8 @@ impl Bench {
 
         Ok(Self {
             settings,
-            floor: copy(&examples.join("floor"), "floor")?,
-            bare: copy(&examples.join("bare"), "bare")?,
+            hello_world: copy(&examples.join("hello-world"), "hello-world")?,
+            get_item: copy(&examples.join("get-item"), "get-item")?,
             bootstrap,
             system_roots: system.matches("BEGIN CERTIFICATE").count(),
             issuer,
@@ -278,8 +278,8 @@ impl Bench {
             as_shipped: self.settings.bootstrap.is_some(),
             programs: HashMap::from([
                 ("function", &*self.bootstrap),
-                ("bare", &*self.bare),
-                ("floor", &*self.floor),
+                ("get-item", &*self.get_item),
+                ("hello-world", &*self.hello_world),
             ]),
         }
     }
@@ -315,7 +315,7 @@ impl Bench {
 
     fn environment(&self, program: Program) -> &HashMap<String, String> {
         match program {
-            Program::Floor | Program::Bare | Program::Function => &self.environment,
+            Program::HelloWorld | Program::GetItem | Program::Function => &self.environment,
             Program::FunctionWithDiscovery => &self.environment_with_discovery,
             Program::FunctionWithEd25519 => &self.environment_with_ed25519,
         }
@@ -324,8 +324,8 @@ impl Bench {
     /// Starts the case's program and has it answer once.
     async fn start<'a>(&self, case: &'a mut Case, events: Vec<String>) -> Outcome<Process<'a>> {
         let binary = match case.program {
-            Program::Floor => &self.floor,
-            Program::Bare => &self.bare,
+            Program::HelloWorld => &self.hello_world,
+            Program::GetItem => &self.get_item,
             Program::Function | Program::FunctionWithDiscovery | Program::FunctionWithEd25519 => {
                 &self.bootstrap
             }
@@ -433,7 +433,7 @@ impl Case {
         }
         let found = answer.document_bytes()?;
         let expected = match self.program {
-            Program::Floor => HELLO.len().try_into()?,
+            Program::HelloWorld => HELLO.len().try_into()?,
             _ => self.document.json_bytes,
         };
         if found != expected {

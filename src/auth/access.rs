@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use http::Uri;
 use serde_json::Value;
+use table::id::{FhirId, SiteId};
 use thiserror::Error;
 
-use super::TokenError;
-use crate::ids::{FhirId, SiteId};
+use super::claim::{AllSites, ClaimPath, texts};
+use super::error::TokenError;
+use super::patient::{BaseUrl, PatientFilter};
+use super::scope::{SmartScope, SmartScopes, scopes};
 
 /// How claims grant access.
 #[derive(Clone, Debug)]
@@ -20,58 +22,6 @@ pub struct Access {
     pub smart_scopes: SmartScopes,
     /// The FHIR servers whose patients are this service's patients.
     pub subject_base_urls: Arc<[BaseUrl]>,
-}
-
-/// The location of a value in the claims: the name of a claim or, if it begins with `/`, a JSON pointer (RFC 6901). A claim
-/// whose name is the pointer's text takes precedence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPath(String);
-
-impl ClaimPath {
-    /// Parses a path. It must not be empty, contain a control character, or be a pointer with an invalid escape
-    /// (RFC 6901 §3).
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let invalid_escape = text.starts_with('/')
-            && text.split('~').skip(1).any(|after| !after.starts_with('0') && !after.starts_with('1'));
-        let invalid = text.is_empty() || text.chars().any(char::is_control) || invalid_escape;
-        (!invalid).then(|| Self(text.to_owned()))
-    }
-
-    fn find<'a>(&self, claims: &'a Value) -> Option<&'a Value> {
-        let pointer = || self.0.starts_with('/').then(|| claims.pointer(&self.0))?;
-        claims.get(&self.0).or_else(pointer)
-    }
-}
-
-/// The claim and the value that grant every site, such as `role=ADMIN`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllSites {
-    claim: ClaimPath,
-    value: String,
-}
-
-impl AllSites {
-    /// Parses `claim=value`, split at the first `=`. Neither may be empty.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (claim, value) = text.split_once('=')?;
-        let invalid = value.is_empty() || value.chars().any(char::is_control);
-        (!invalid).then_some(Self { claim: ClaimPath::parse(claim)?, value: value.to_owned() })
-    }
-
-    fn granted_by(&self, claims: &Value) -> bool {
-        self.claim.find(claims).is_some_and(|value| texts(value).contains(&self.value))
-    }
-}
-
-/// Whether a token without SMART scopes may read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmartScopes {
-    /// It may: SMART scopes bind only tokens that carry any.
-    Optional,
-    /// It may not.
-    Required,
 }
 
 /// The caller, and what the token grants.
@@ -143,117 +93,6 @@ pub enum AccessDenied {
     Site,
 }
 
-/// Whose studies a principal may read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PatientFilter {
-    /// Everyone's.
-    AnySubject,
-    /// Those of one patient.
-    Patient {
-        /// The patient's id.
-        id: FhirId,
-        /// The servers whose patients are this service's patients.
-        base_urls: Arc<[BaseUrl]>,
-    },
-}
-
-impl PatientFilter {
-    /// Whether a study with this `subject.reference` may be read. With a patient, the reference must be `Patient/{id}`,
-    /// relative or below a base URL, with or without a version (`/_history/{version}`). Another server's patient of the
-    /// same id is another patient, and a study without the reference is nobody's.
-    #[must_use]
-    pub fn permits(&self, reference: Option<&str>) -> bool {
-        let Self::Patient { id, base_urls } = self else { return true };
-        let Some(reference) = reference else { return false };
-        let unversioned = match reference.split_once("/_history/") {
-            Some((unversioned, version)) if FhirId::parse(version).is_ok() => unversioned,
-            Some(_) => return false,
-            None => reference,
-        };
-        let Some(prefix) =
-            unversioned.strip_suffix(id.as_str()).and_then(|rest| rest.strip_suffix("Patient/"))
-        else {
-            return false;
-        };
-        match prefix.strip_suffix('/') {
-            None => prefix.is_empty(),
-            Some(base_url) if base_url.ends_with('/') => false,
-            Some(base_url) => BaseUrl::parse(base_url).is_some_and(|base_url| base_urls.contains(&base_url)),
-        }
-    }
-}
-
-/// The base URL of a FHIR server, normalized for comparison (RFC 3986 §6.2.2, §6.2.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl {
-    is_https: bool,
-    host: String,
-    port: u16,
-    path: String,
-}
-
-impl BaseUrl {
-    /// Parses an `http` or `https` URL without user name, query and fragment. A slash at the end is ignored.
-    #[must_use]
-    pub fn parse(url: &str) -> Option<Self> {
-        let uri: Uri = url.parse().ok()?;
-        let (is_https, default_port) = match uri.scheme_str()? {
-            "https" => (true, 443),
-            "http" => (false, 80),
-            _ => return None,
-        };
-        let authority = uri.authority()?;
-        // Not `authority.port_u16()`, which ignores an invalid port. A user name fails here too.
-        let port = match authority.as_str().strip_prefix(authority.host())? {
-            "" => default_port,
-            port => {
-                let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
-                digits?.parse().ok()?
-            }
-        };
-        if authority.host().is_empty() || uri.query().is_some() || url.contains('#') {
-            return None;
-        }
-        Some(Self {
-            is_https,
-            host: authority.host().to_ascii_lowercase(),
-            port,
-            path: uri.path().strip_suffix('/').unwrap_or(uri.path()).to_owned(),
-        })
-    }
-}
-
-/// The ids in a claim: a string is one id and never split, an integer is its digits, a list is its members. Anything else,
-/// `4.0` and `1e0` included, is not an id.
-fn texts(value: &Value) -> Vec<String> {
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-        _ => None,
-    };
-    match value {
-        Value::Array(items) => items.iter().filter_map(text).collect(),
-        one => text(one).into_iter().collect(),
-    }
-}
-
-/// The token's scopes: those of the claims `scope` and `scp` together. Each is a string or a list of strings, and every
-/// string is split at spaces (RFC 8693 §4.2), so that a scope binds wherever it is written.
-fn scopes(claims: &Value) -> Result<Vec<&str>, TokenError> {
-    let mut scopes = Vec::new();
-    for claim in ["scope", "scp"].iter().filter_map(|name| claims.get(name)) {
-        for text in claim.as_array().map_or(std::slice::from_ref(claim), Vec::as_slice) {
-            let text = text.as_str().ok_or(TokenError::ScopeMalformed)?;
-            scopes.extend(text.split(' ').filter(|scope| !scope.is_empty()));
-        }
-    }
-    // RFC 6749 §3.3. A scope must not hide behind another separator.
-    if scopes.iter().any(|scope| scope.contains(|c: char| c.is_whitespace() || c.is_control())) {
-        return Err(TokenError::ScopeMalformed);
-    }
-    Ok(scopes)
-}
-
 /// What SMART scopes grant (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
 ///
 /// A token is bound as soon as one of its scopes begins with a SMART context, whether or not the rest of that scope is
@@ -274,34 +113,6 @@ fn scope_grant(scopes: &[&str], patient: Option<&Value>, access: &Access) -> Sco
         }
         _ => ScopeGrant::Nothing,
     }
-}
-
-/// A scope with the prefix `patient/`, `user/` or `system/`.
-struct SmartScope<'a> {
-    is_patient: bool,
-    rest: &'a str,
-}
-
-impl<'a> SmartScope<'a> {
-    fn parse(scope: &'a str) -> Option<Self> {
-        let (context, rest) = scope.split_once('/')?;
-        matches!(context, "patient" | "user" | "system")
-            .then_some(Self { is_patient: context == "patient", rest })
-    }
-
-    /// Whether the scope is `ImagingStudy` or `*`, then `.read` or `.*` (version 1) or an ordered choice of `cruds` that
-    /// includes `r` (version 2). Search does not imply read. A scope with search parameters (`?`) grants nothing, because
-    /// they are not evaluated.
-    fn reads_imaging_studies(&self) -> bool {
-        let Some(("ImagingStudy" | "*", permissions)) = self.rest.split_once('.') else { return false };
-        matches!(permissions, "read" | "*") || (permissions.contains('r') && is_ordered_choice(permissions))
-    }
-}
-
-/// Whether `permissions` are letters of `cruds`, each at most once and in that order.
-fn is_ordered_choice(permissions: &str) -> bool {
-    let mut letters = "cruds".chars();
-    permissions.chars().all(|permission| letters.any(|letter| letter == permission))
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use http::header::AUTHORIZATION;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::jwk::{Algorithms, KeySelectionError, KeySet};
-use super::{Settings, TokenError, json};
+use super::error::TokenError;
+use super::issuer::Settings;
+use super::key_set::{Algorithms, KeySelectionError, KeySet};
+use super::strict_json;
 
 /// Longer than any real token. The cost of verifying grows with it, and the caller is not yet authenticated.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -102,7 +104,7 @@ impl<'a> Unverified<'a> {
 /// The algorithm and the `kid` of a header, which must have no member that changes how the token is read. `jku`, `jwk` and
 /// `x5*` are ignored: the configuration says where keys come from (RFC 8725 §3.10).
 fn read_header(text: &[u8], algorithms: &Algorithms) -> Result<(Algorithm, Option<String>), TokenError> {
-    let header = json::object(text).ok_or(TokenError::HeaderMalformed)?;
+    let header = strict_json::object(text).ok_or(TokenError::HeaderMalformed)?;
     let text = |name| match header.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str())),
@@ -133,7 +135,7 @@ fn is_access_token_type(typ: &str) -> bool {
 impl Verified<'_> {
     /// The claims, if they are for this service and valid at `now`.
     pub(super) fn claims(&self, settings: &Settings, now: SystemTime) -> Result<Value, TokenError> {
-        let claims = json::object(self.0).ok_or(TokenError::ClaimsMalformed)?;
+        let claims = strict_json::object(self.0).ok_or(TokenError::ClaimsMalformed)?;
         check_issuer(&claims, settings.issuer.as_deref())?;
         check_audience(&claims, settings.audiences.as_deref())?;
         check_times(&claims, now, settings.leeway)?;

@@ -1,18 +1,19 @@
 //! The line that a request leaves in the log, whichever way it ends.
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector, http_client_fn};
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
 
 use super::*;
 
 /// What was logged while it lives.
 #[derive(Clone, Default)]
-pub(super) struct Log(local::log::Log);
+pub(super) struct Log(testkit::log::Log);
 
 impl Log {
-    pub(super) fn listen(&self, level: &str) -> DefaultGuard {
+    pub(super) fn listen(&self, level: LevelFilter) -> DefaultGuard {
         let log = self.0.clone();
-        tracing::subscriber::set_default(imaging_study::audit::subscriber(Some(level), move || log.clone()))
+        tracing::subscriber::set_default(imaging_study::audit::subscriber(level, move || log.clone()))
     }
 
     pub(super) fn text(&self) -> String {
@@ -60,7 +61,7 @@ async fn every_way_to_end_leaves_one_line_with_its_reason() {
         (get("broken"), 500, "document_broken"),
     ] {
         let log = Log::default();
-        let listening = log.listen("ERROR");
+        let listening = log.listen(LevelFilter::ERROR);
         site.answer(request).await;
         drop(listening);
         let line = log.request();
@@ -75,7 +76,7 @@ async fn a_store_that_fails_is_named_with_its_cause() {
     let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let service = service(&format!("http://{nowhere}"));
     let log = Log::default();
-    let listening = log.listen("INFO");
+    let listening = log.listen(LevelFilter::INFO);
     service.handle(get("a").body(Body::Empty).unwrap()).await;
     drop(listening);
     let line = log.request();
@@ -98,7 +99,7 @@ async fn answer_of_a_panic() -> (Response<Body>, Log) {
     let aws = local::aws("http://127.0.0.1:1").into_builder().http_client(http_client).build();
     let service = service_with(&aws);
     let log = Log::default();
-    let listening = log.listen("INFO");
+    let listening = log.listen(LevelFilter::INFO);
     let response = service.handle(get("a").body(Body::Empty).unwrap()).await;
     drop(listening);
     (response, log)
@@ -136,7 +137,7 @@ async fn no_line_holds_a_token_a_claim_or_a_part_of_a_document_at_any_level() {
     let claims =
         json!({ "secret-claim": "secret-value", "patient": "secret-patient", "role": "secret-role" });
     let log = Log::default();
-    let listening = log.listen("TRACE");
+    let listening = log.listen(LevelFilter::TRACE);
     let mut tokens = Vec::new();
     for id in ["Study-1", "broken", "missing"] {
         let request = get_with(&claims, id);

@@ -1,10 +1,11 @@
 //! Whole events: whatever an event contains, there is an answer or an error that repeats nothing of it.
 
-use imaging_study::http::event::{Event, MalformedEvent};
+use imaging_study::{Event, MalformedEvent};
 use lambda_http::Context;
 use lambda_http::lambda_runtime::{Diagnostic, LambdaEvent};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use tracing::level_filters::LevelFilter;
 
 use super::*;
 
@@ -37,7 +38,7 @@ async fn a_malformed_event_is_reported_by_category_and_position_and_leaves_an_au
         let (parent, name) = path.rsplit_once('/').unwrap();
         event.pointer_mut(parent).unwrap()[name] = value;
         let log = audit::Log::default();
-        let listening = log.listen("TRACE");
+        let listening = log.listen(LevelFilter::TRACE);
         let error = invoke(&service, &event).await.expect_err(path);
         drop(listening);
         let line = log.request();
@@ -171,7 +172,7 @@ proptest! {
     fn no_event_panics_or_is_200_without_a_valid_token_or_leaks(event in odd_event()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let log = audit::Log::default();
-        let listening = log.listen("TRACE");
+        let listening = log.listen(LevelFilter::TRACE);
         let outcome = runtime.block_on(async {
             // Made here: its clients belong to the runtime.
             invoke(&service("http://127.0.0.1:1"), &event).await

@@ -1,6 +1,7 @@
 //! Items that other writers leave in the table, and the representations that are made of stored items.
 
 use super::*;
+use tracing::level_filters::LevelFilter;
 
 const ALL_SUBSETS: [&[(&str, &str)]; 6] = [
     &[],
@@ -261,29 +262,6 @@ async fn a_refused_content_coding_is_named() {
 }
 
 #[tokio::test]
-async fn indentation_stops_at_1_mib() {
-    let site = Site::new().await;
-    let nested = |depth: usize| {
-        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-        format!(r#"{{"resourceType":"ImagingStudy","id":"a","extension":{open}1{close}}}"#)
-    };
-    for (depth, indented) in [(1, true), (45, true), (500, true), (24_000, false)] {
-        let json = nested(depth);
-        site.put_attributes("a", [("document", text(&json))]).await;
-        let pretty = body(&site.handle(asking("a", &[("_pretty", "true")])).await);
-        assert_eq!(pretty.lines().count() > depth, indented, "{depth}");
-        assert!(indented || pretty == json, "{depth}");
-        let cut = body(&site.handle(asking("a", &[("_pretty", "true"), ("_summary", "data")])).await);
-        assert_eq!(cut.lines().count() > depth, indented, "{depth}");
-    }
-    let large = gzip_of(2 << 20);
-    site.put_attributes("a", [("document", binary(large.clone())), ("etag", text("\"1\""))]).await;
-    let response =
-        site.handle(asking_with("a", &[("_pretty", "true")], &[("accept-encoding", "gzip")])).await;
-    assert!(matches!(response.body(), Body::Binary(bytes) if *bytes == large));
-}
-
-#[tokio::test]
 async fn a_subset_that_only_fits_compressed_needs_a_client_that_accepts_gzip() {
     let site = Site::new().await;
     site.put_attributes("a", [("document", binary(gzip_of(7_000_000))), ("etag", text("\"1\""))]).await;
@@ -300,7 +278,7 @@ async fn read_units_of_a_failed_read_include_the_parts_that_were_read() {
     let part = vec![0; 300_000];
     site.put_parts(&[&part, &part, &part]).await;
     let log = audit::Log::default();
-    let listening = log.listen("INFO");
+    let listening = log.listen(LevelFilter::INFO);
     assert_eq!(site.status(get("a")).await, 500);
     drop(listening);
     // Half a unit for 4 KB, eventually consistent: one item and three parts.

@@ -1,6 +1,7 @@
 //! FHIR's own routes: `ImagingStudy/{id}` and `metadata`.
 
 use super::*;
+use tracing::level_filters::LevelFilter;
 
 /// A service whose table does not exist.
 fn without_a_table() -> Service {
@@ -97,7 +98,7 @@ async fn the_audit_line_names_the_route() {
         ("/site/4/fhir/Patient/1", Value::Null),
     ] {
         let log = audit::Log::default();
-        let listening = log.listen("INFO");
+        let listening = log.listen(LevelFilter::INFO);
         site.answer(get("Study-1").uri(path)).await;
         drop(listening);
         assert_eq!(log.request()["route"], route, "{path}");

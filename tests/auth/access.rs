@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, http_api_event};
 use crate::support::*;
-use local::faulty::{Behavior, FaultyServer};
+use testkit::faulty::{Behavior, FaultyServer};
 
 fn with(changes: &Value) -> HeaderMap {
     bearer(&P256.token(&claims_with(changes)))

@@ -13,8 +13,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::*;
-use local::faulty::{Behavior, FaultyServer};
-use local::log::Log;
+use testkit::faulty::{Behavior, FaultyServer};
+use testkit::log::Log;
 
 pub(crate) struct Api {
     service: Service,

@@ -136,7 +136,7 @@ async fn any_other_confirmation_is_rejected() {
 #[tokio::test]
 async fn a_thumbprint_is_compared_exactly() {
     let own = Certificate::new();
-    let hex = hex::encode(from_base64url(&own.thumbprint));
+    let hex = testkit::hex(&from_base64url(&own.thumbprint));
     for thumbprint in [
         String::new(),
         format!("{}=", own.thumbprint),

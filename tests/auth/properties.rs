@@ -6,11 +6,11 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, header};
 use imaging_study::auth::{AllSites, BaseUrl, ClaimPath, KeySource, PatientFilter, Principal, Verifier};
 use imaging_study::config::Config;
-use imaging_study::ids::{FhirId, SiteId};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
+use table::id::{FhirId, SiteId};
 
 use crate::support::*;
 

@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use imaging_study::auth::{KeySource, Verifier};
+use imaging_study::auth::{Https, KeySource, Verifier};
 use serde_json::{Value, json};
 
 use crate::api::subscriber;
 use crate::support::*;
-use local::faulty::{Behavior, FaultyServer};
+use testkit::faulty::{Behavior, FaultyServer};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:imaging/key-AbCdEf";
 const BARE: &str = "thirty-two bytes of a shared key";
@@ -23,7 +23,7 @@ impl Secrets {
         let server = FaultyServer::http().await;
         let clock = Clock::new();
         let settings = settings(KeySource::secret(ARN).unwrap(), algorithms);
-        let verifier = Verifier::new(settings, None, &aws_at(&server, &clock));
+        let verifier = Verifier::new(settings, Https::new(None), &aws_at(&server, &clock));
         let secrets = Self { server, clock, verifier };
         secrets.set(&secret);
         secrets
@@ -176,7 +176,7 @@ async fn an_unreadable_response_is_not_quoted() {
     ] {
         let secrets = Secrets::text(BARE, "HS256").await;
         secrets.server.set("/", answer);
-        let log = local::log::Log::default();
+        let log = testkit::log::Log::default();
         let _capturing = tracing::subscriber::set_default(subscriber(&log));
         assert!(secrets.verifier.load_keys().await.is_err());
         let log = log.take();

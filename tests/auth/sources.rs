@@ -9,7 +9,7 @@ use imaging_study::auth::{KeySource, Verifier};
 use serde_json::{Value, json};
 
 use crate::support::*;
-use local::faulty::{Behavior, FaultyServer};
+use testkit::faulty::{Behavior, FaultyServer};
 
 const ALGORITHMS: &str = "RS256,ES256,ES384,EdDSA";
 // In seconds.

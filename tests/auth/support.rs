@@ -16,13 +16,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
 use imaging_study::auth::{
-    Access, Algorithms, AuthError, ClaimPath, KeySource, Principal, Settings, SmartScopes, Verifier,
+    Access, Algorithms, AuthError, ClaimPath, Https, KeySource, Principal, Settings, SmartScopes, Verifier,
 };
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use local::faulty::FaultyServer;
 pub(crate) use local::merged;
 use serde_json::{Value, json};
+use testkit::faulty::FaultyServer;
 
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const AUDIENCE: &str = "imaging-study";
@@ -230,7 +230,7 @@ pub(crate) fn verifier_with(settings: Settings) -> Verifier {
 
 /// A verifier that trusts the authority of the servers here.
 pub(crate) fn verifier_at(settings: Settings, clock: &Clock) -> Verifier {
-    Verifier::new(settings, Some(FaultyServer::ca_bundle()), &aws(clock))
+    Verifier::new(settings, Https::new(Some(FaultyServer::ca_bundle())), &aws(clock))
 }
 
 /// The keys that a server publishes at `/keys`.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use imaging_study::Service;
-use imaging_study::auth::{KeySource, Verifier};
+use imaging_study::auth::{Https, KeySource, Verifier};
 use imaging_study::config::Config;
 use lambda_http::{Body, Request};
-use local::faulty::{Behavior, FaultyServer};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::json;
+use testkit::faulty::{Behavior, FaultyServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -26,7 +26,7 @@ use crate::support::*;
 async fn fetches(port: u16, ca_bundle: Option<&str>) -> bool {
     let source = KeySource::url(&format!("https://localhost:{port}/keys")).unwrap();
     let ca_bundle = ca_bundle.map(|pem| pem.as_bytes().to_vec());
-    let verifier = Verifier::new(settings(source, "ES256"), ca_bundle, &aws(&Clock::new()));
+    let verifier = Verifier::new(settings(source, "ES256"), Https::new(ca_bundle), &aws(&Clock::new()));
     verifier.load_keys().await.is_ok()
 }
 
@@ -121,7 +121,7 @@ async fn jwt_ca_bundle_names_the_authorities() {
     server.set("/keys", Behavior::json(jwks([P256.jwk()])));
     let bundle = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jwt-ca-bundle.pem");
     std::fs::write(&bundle, FaultyServer::ca_bundle()).unwrap();
-    let service = Service::from_config(config(&server, &bundle)).await.unwrap();
+    let service = Service::from_config(config(&server, &bundle)).unwrap();
 
     // Whether the site is granted is decided only once the token has been verified.
     let token = P256.token(&local::claims_with(&json!({"siteIds": "5"})));
@@ -145,7 +145,7 @@ async fn a_jwt_ca_bundle_that_cannot_be_used_stops_the_start() {
         (&no_certificate, not_pem),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let error = Service::from_config(config(&server, &path)).await.err();
+        let error = Service::from_config(config(&server, &path)).err();
         let error = error.unwrap_or_else(|| panic!("{} is taken", path.display()));
         assert!(error.to_string().starts_with(message), "{error}");
     }

@@ -509,7 +509,7 @@ async fn without_leeway_a_token_expires_at_exp() {
 
 #[tokio::test]
 async fn a_disabled_check_is_logged_at_start() {
-    let log = local::log::Log::default();
+    let log = testkit::log::Log::default();
     let _capturing = tracing::subscriber::set_default(subscriber(&log));
     let settings = || settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");
     verifier_with(settings());

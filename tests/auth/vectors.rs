@@ -28,7 +28,7 @@ fn signature_is_valid(error: Option<&str>) -> bool {
 
 /// Runs a file of vectors. Returns how many there are, and the ids of those that end otherwise than the file says.
 async fn deviations(file: &str) -> (usize, Vec<u64>) {
-    let text = fs::read_to_string(local::data_folder("VECTORS_DIR").join(file)).unwrap();
+    let text = fs::read_to_string(testkit::data_folder("VECTORS_DIR").join(file)).unwrap();
     let vectors: Value = serde_json::from_str(&text).unwrap();
     let mut count = 0;
     let mut deviations = Vec::new();

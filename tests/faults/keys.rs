@@ -9,14 +9,15 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::TimeSource;
-use imaging_study::auth::{FETCH_TIMEOUT, Verifier};
+use imaging_study::auth::{FETCH_TIMEOUT, Https, Verifier};
 use imaging_study::config::Config;
 use imaging_study::store::Store;
 use imaging_study::{Service, audit};
 use lambda_http::{Body, Request, http::header};
-use local::faulty::{Behavior, FaultyServer, Stage, Step, head};
-use local::log::Log;
 use serde_json::{Value, json};
+use testkit::faulty::{Behavior, FaultyServer, Stage, Step, head};
+use testkit::log::Log;
+use tracing::level_filters::LevelFilter;
 
 use Outcome::{Found, Unavailable};
 use Source::{Discovery, Secret, Url};
@@ -389,7 +390,7 @@ impl Case {
         .unwrap();
         let clock = Clock::default();
         let aws = local::aws(&server.url("")).into_builder().time_source(clock.clone()).build();
-        let verifier = Verifier::new(config.auth, Some(FaultyServer::ca_bundle()), &aws);
+        let verifier = Verifier::new(config.auth, Https::new(Some(FaultyServer::ca_bundle())), &aws);
         let store = Store::new(&local::aws(&table.url("")), None, config.table_name, false);
         let service = Service::new(verifier, store);
         let token = local::token(&local::claims_with(&json!({"iss": issuer})));
@@ -424,7 +425,8 @@ impl Case {
         let started = tokio::time::Instant::now();
         let response = {
             let log = self.log.clone();
-            let _capturing = tracing::subscriber::set_default(audit::subscriber(None, move || log.clone()));
+            let _capturing =
+                tracing::subscriber::set_default(audit::subscriber(LevelFilter::INFO, move || log.clone()));
             self.server.skipping_time(self.service.handle(request)).await
         };
         let took = started.elapsed();

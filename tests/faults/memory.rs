@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use local::process::Accounts;
-use local::runtime_api::Function;
 use serde_json::{Value, json};
+use testkit::process::Accounts;
+use testkit::runtime_api::Function;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

@@ -12,10 +12,10 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream::{StreamExt as _, iter};
-use local::faulty::{Behavior, Stage, Step, head};
-use local::faulty_store::{Fault, FaultyStore};
-use local::runtime_api::Function;
 use serde_json::{Value, json};
+use testkit::faulty::{Behavior, Stage, Step, head};
+use testkit::faulty_store::{Fault, FaultyStore};
+use testkit::runtime_api::Function;
 use tokio::net::TcpListener;
 
 use Outcome::{Broken, Found, NotFound, Refused, Throttled, Timeout, Unreachable};

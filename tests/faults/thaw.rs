@@ -9,9 +9,9 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use local::faulty_store::{Death, FaultyStore};
-use local::runtime_api::Function;
 use serde_json::Value;
+use testkit::faulty_store::{Death, FaultyStore};
+use testkit::runtime_api::Function;
 use tokio::net::TcpListener;
 
 const STUDY: &str = r#"{"resourceType":"ImagingStudy","id":"panoramic","status":"available"}"#;
@@ -61,7 +61,7 @@ async fn the_first_read_after_a_thaw_needs_one_more_attempt_at_most_however_many
         for death in [Death::Closed, Death::Reset, Death::Silent] {
             let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
             match parts {
-                0 => local::put(&table, STUDY).await,
+                0 => testkit::put(&table, STUDY).await,
                 parts => put_in_parts(&table, STUDY, parts).await,
             }
             let store = FaultyStore::in_front_of(address).await;

@@ -8,11 +8,10 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use flate2::read::GzDecoder;
-use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, json};
+use table::id::{FhirId, SiteId};
 use tokio::net::TcpListener;
 
 use super::oracle::{Study, may_read};
@@ -495,7 +494,8 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
         runtime.block_on(async { local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await });
     for study in STUDIES {
         let (site, id) = (SiteId::parse(study.site).unwrap(), FhirId::parse(study.id).unwrap());
-        runtime.block_on(local::put_items(&table, store::encode(&site, &id, &document(study)).unwrap()));
+        runtime
+            .block_on(local::put_items(&table, table::write::encode(&site, &id, &document(study)).unwrap()));
     }
     let environment = local::environment(&format!("http://{address}"));
     let mut function = runtime.block_on(Function::start(env!("CARGO_BIN_EXE_bootstrap"), &environment));

@@ -11,10 +11,10 @@ mod oracle;
 
 use std::cell::RefCell;
 
-use local::runtime_api::Function;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::Value;
+use testkit::runtime_api::Function;
 use tokio::runtime::Runtime;
 
 /// Lambda's limit on the response to one invocation.

@@ -9,14 +9,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
 use imaging_study::auth::{KeysUnavailable, TokenError};
-use imaging_study::http::{ApiError, Media};
-use imaging_study::ids::IdError;
-use imaging_study::store::DocumentError;
 use imaging_study::store::StoreError;
+use imaging_study::{ApiError, Media};
 use lambda_http::Body;
-use local::runtime_api::Function;
 use serde_json::{Value, json};
 use strum::IntoEnumIterator as _;
+use table::error::DocumentError;
+use table::id::IdError;
+use testkit::runtime_api::Function;
 use tokio::net::TcpListener;
 
 const STUDY: &str = "/site/{siteId}/fhir/imaging-study/{id}";
@@ -208,7 +208,7 @@ fn resolved<'a>(api: &'a Value, value: &'a Value) -> &'a Value {
 async fn function() -> Function {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for path in local::sample_paths() {
-        local::put(&table, &std::fs::read_to_string(path).unwrap()).await;
+        testkit::put(&table, &std::fs::read_to_string(path).unwrap()).await;
     }
     Function::start(env!("CARGO_BIN_EXE_bootstrap"), &local::environment(&format!("http://{address}"))).await
 }

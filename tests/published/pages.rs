@@ -1,6 +1,6 @@
 //! The pages of `docs/` against the template, the manifests and each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -61,35 +61,6 @@ fn every_link_between_pages_leads_to_a_file_and_a_heading() {
         })
         .collect();
     assert!(broken.is_empty(), "{broken:#?}");
-}
-
-#[test]
-fn the_dependencies_page_lists_every_direct_dependency_and_no_other() {
-    let page = read("docs/dependencies.md");
-    let listed: BTreeSet<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `"))
-        .filter_map(|rest| rest.split_once('`'))
-        .map(|(name, _)| name)
-        .collect();
-    let manifests =
-        ["Cargo.toml", "crates/studies/Cargo.toml", "crates/local/Cargo.toml", "crates/fhir-r4/Cargo.toml"]
-            .map(read);
-    let declared: BTreeSet<&str> = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
-    assert_eq!(listed, declared);
-}
-
-/// The names in a manifest's tables of dependencies, but for the packages of this workspace.
-fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
-    let mut inside = false;
-    manifest.lines().filter_map(move |line| {
-        if let Some(table) = line.strip_prefix('[') {
-            inside = table.trim_end_matches(']').ends_with("dependencies") && !table.starts_with("workspace");
-            return None;
-        }
-        let name = line.split(['.', ' ', '=']).next().filter(|name| inside && !name.is_empty())?;
-        (!name.starts_with('#') && !["imaging-study", "local", "studies"].contains(&name)).then_some(name)
-    })
 }
 
 /// The targets of a page's links, but for those to other sites.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use imaging_study::config::Config;
-use imaging_study::store::attribute;
 use imaging_study::{auth, store};
-use local::runtime_api::Function;
 use serde_json::{Value, json};
+use table::attribute;
+use testkit::runtime_api::Function;
 use tokio::net::TcpListener;
 
 #[test]
@@ -22,8 +22,15 @@ fn the_function_gets_exactly_the_variables_that_it_reads() {
     })
     .unwrap();
     let mut expected: BTreeSet<_> = variables.keys().cloned().collect();
-    // Lambda sets this one itself.
-    expected.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned());
+    let lambda = [
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ];
+    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    expected.extend(lambda.into_iter().chain(proxy).map(str::to_owned));
     assert_eq!(read.into_inner(), expected);
 }
 
@@ -296,7 +303,7 @@ async fn audited(function: &mut Function, event: &str) -> Value {
 async fn function(changes: &Value) -> Function {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     let study = r#"{"resourceType":"ImagingStudy","id":"panoramic","subject":{"reference":"Patient/1"}}"#;
-    local::put(&table, study).await;
+    testkit::put(&table, study).await;
     let broken = HashMap::from([
         (attribute::SITE.to_owned(), AttributeValue::S(local::SITE.to_owned())),
         (attribute::ID.to_owned(), AttributeValue::S("no-such-study".to_owned())),

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use imaging_study::ids::FhirId;
+use table::id::FhirId;
 use walk::Walk;
 
 /// Problems reported per document; the rest are counted.

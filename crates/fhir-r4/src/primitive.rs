@@ -1,6 +1,6 @@
 //! The primitive types of FHIR R4 and the format of their values (<http://hl7.org/fhir/R4/datatypes.html#primitive>).
 
-use imaging_study::ids::FhirId;
+use table::id::FhirId;
 
 use super::xhtml;
 

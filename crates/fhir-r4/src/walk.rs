@@ -10,7 +10,7 @@ use super::json::{Members, Node};
 use super::primitive::Primitive;
 use super::schema::{CONTAINED, Count, Element, Shape, Type, is_resource};
 use super::{MAX_PROBLEMS, Problem, elements};
-use imaging_study::ids::FhirId;
+use table::id::FhirId;
 
 /// Levels of objects and arrays that a document may have. JSON parsers commonly stop at 128.
 const MAX_DEPTH: usize = 100;

@@ -61,7 +61,7 @@ fn each_case_is_rejected_for_one_reason() {
 #[test]
 #[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents"]
 fn collected_documents_are_accepted_in_their_own_bytes() {
-    for file in local::json_files(&local::data_folder("STUDIES_DIR")) {
+    for file in local::json_files(&testkit::data_folder("STUDIES_DIR")) {
         let bytes = fs::read(&file).unwrap();
         match Study::parse(&bytes) {
             Ok(study) => assert_eq!(study.json().as_bytes(), bytes.trim_ascii(), "{}", file.display()),
@@ -77,7 +77,7 @@ fn collected_documents_are_accepted_in_their_own_bytes() {
 #[test]
 #[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents with a subfolder not-r4"]
 fn collected_documents_of_other_fhir_versions_are_rejected_where_they_differ() {
-    for file in local::json_files(&local::data_folder("STUDIES_DIR").join("not-r4")) {
+    for file in local::json_files(&testkit::data_folder("STUDIES_DIR").join("not-r4")) {
         let rejected = rejected(&fs::read_to_string(&file).unwrap());
         let expected = match file.file_stem().unwrap().to_str().unwrap() {
             "dicom2fhir-00-mr-raw" => ("ImagingStudy.extension", "must not be an empty array"),

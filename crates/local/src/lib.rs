@@ -1,5 +1,5 @@
-//! What the local server and the tests share: the development key and its tokens, an embedded DynamoDB with the table
-//! that the template declares, and the configuration that trusts them.
+//! The service on one machine: the development key and its tokens, an embedded DynamoDB with the table that the template
+//! declares, and the configuration that trusts them.
 
 #![allow(
     clippy::expect_used,
@@ -7,20 +7,6 @@
     clippy::must_use_candidate,
     reason = "a fault here is a fault of the repository, and stops a test or a trial"
 )]
-
-pub mod dynamodb_proxy;
-#[cfg(feature = "faults")]
-pub mod faulty;
-#[cfg(feature = "faults")]
-pub mod faulty_store;
-#[cfg(feature = "tls")]
-pub mod issuer;
-pub mod log;
-pub mod process;
-pub mod relay;
-pub mod runtime_api;
-#[cfg(feature = "tls")]
-pub mod tls;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -36,11 +22,12 @@ use aws_sdk_dynamodb::types::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{self, Encoded, Item, attribute};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use table::attribute;
+use table::id::{FhirId, SiteId};
+use table::write::{self, Encoded};
 use tokio::net::TcpListener;
 
 /// The table's name in the local configuration.
@@ -52,6 +39,13 @@ pub const AUDIENCE: &str = "imaging-study";
 /// The site that the sample studies belong to.
 pub const SITE: &str = "4";
 
+/// The embedded DynamoDB takes any region and any credentials.
+const REGION: &str = "eu-central-1";
+const CREDENTIAL: &str = "local";
+/// The variables that Lambda would set.
+pub const ACCOUNT: [(&str, &str); 3] =
+    [("AWS_REGION", REGION), ("AWS_ACCESS_KEY_ID", CREDENTIAL), ("AWS_SECRET_ACCESS_KEY", CREDENTIAL)];
+
 /// The key that signs development tokens, as a private JWK (RFC 8037 §2). Only the local configuration trusts it.
 const DEVELOPMENT_KEY: &str = include_str!("../development-key.json");
 
@@ -59,12 +53,6 @@ const DEVELOPMENT_KEY: &str = include_str!("../development-key.json");
 pub fn sample_paths() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("studies");
     json_files(&folder)
-}
-
-/// The folder that an environment variable names: data of others that is not part of this repository.
-#[must_use]
-pub fn data_folder(variable: &str) -> PathBuf {
-    std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} must name a folder")).into()
 }
 
 /// The documents in such a folder, by path.
@@ -78,23 +66,6 @@ pub fn json_files(folder: &Path) -> Vec<PathBuf> {
     assert!(!files.is_empty(), "{}: no documents", folder.display());
     files.sort();
     files
-}
-
-/// Numbers that compress badly and are the same in every run: `SplitMix64`.
-pub fn noise(seed: u64) -> impl Iterator<Item = u64> {
-    let states = std::iter::successors(Some(seed), |state| Some(state.wrapping_add(0x9e37_79b9_7f4a_7c15)));
-    states.skip(1).map(|state| {
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    })
-}
-
-/// So many hexadecimal digits of [`noise`].
-#[must_use]
-pub fn noise_text(seed: u64, length: usize) -> String {
-    let digit = |number| char::from_digit((number & 15) as u32, 16).expect("a hexadecimal digit");
-    noise(seed).map(digit).take(length).collect()
 }
 
 /// The claims of a token that grants [`SITE`] for the next hour.
@@ -162,9 +133,9 @@ pub fn environment(endpoint: &str) -> HashMap<String, String> {
 pub fn aws(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("eu-central-1"))
+        .region(Region::new(REGION))
         .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(Credentials::new(
-            "local", "local", None, None, "local",
+            CREDENTIAL, CREDENTIAL, None, None, CREDENTIAL,
         )))
         .endpoint_url(endpoint)
         .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -182,12 +153,6 @@ pub async fn dynamodb(listener: TcpListener) -> (Client, SocketAddr) {
     (client, address)
 }
 
-/// The items that a valid document becomes, under its own id and [`SITE`].
-#[must_use]
-pub fn encoded(json: &str) -> Encoded {
-    encode(json).expect("a study that can be served")
-}
-
 /// The items that a document becomes, under its own id and [`SITE`].
 pub fn encode(json: &str) -> Result<Encoded, Box<dyn Error>> {
     #[derive(Deserialize)]
@@ -195,12 +160,7 @@ pub fn encode(json: &str) -> Result<Encoded, Box<dyn Error>> {
         id: String,
     }
     let id = FhirId::parse(&serde_json::from_str::<Resource>(json)?.id)?;
-    Ok(store::encode(&SiteId::parse(SITE)?, &id, json)?)
-}
-
-/// Puts a valid document into the table.
-pub async fn put(table: &Client, json: &str) {
-    put_items(table, encoded(json)).await;
+    Ok(write::encode(&SiteId::parse(SITE)?, &id, json)?)
 }
 
 /// Puts the items of a document into the table, its own item last.
@@ -208,12 +168,6 @@ pub async fn put_items(table: &Client, Encoded { head, parts }: Encoded) {
     for item in parts.into_iter().chain([head]) {
         table.put_item().table_name(TABLE).set_item(Some(item)).send().await.expect("the table takes items");
     }
-}
-
-/// Every item of the table, in the table's own order.
-pub async fn items(table: &Client) -> Vec<Item> {
-    let pages = table.scan().table_name(TABLE).into_paginator();
-    pages.items().send().collect::<Result<_, _>>().await.expect("the table can be read")
 }
 
 /// The table as `template.yaml` declares it.

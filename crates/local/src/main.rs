@@ -16,12 +16,8 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use imaging_study::auth::{PatientFilter, Verifier};
-use imaging_study::aws::ca_bundle;
-use imaging_study::config::{Config, process_env};
-use imaging_study::ids::SiteId;
-use imaging_study::store::Store;
-use imaging_study::{Service, audit};
+use imaging_study::config::{log_level, process_env};
+use imaging_study::{Config, Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::{Body, RequestExt as _, http};
@@ -31,14 +27,22 @@ use tokio::net::TcpListener;
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// The function's variables for its table, which is always the embedded one.
-const TABLE_VARIABLES: [&str; 3] = ["TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE"];
+const TABLE_VARIABLES: [&str; 7] = [
+    "TABLE_NAME",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_CA_BUNDLE",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
 /// The variables that replace the development key by an issuer's keys.
 const ISSUER_VARIABLES: [&str; 2] = ["JWT_ISSUER", "JWT_JWKS_URL"];
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command's output")]
 async fn main() -> ExitCode {
-    audit::init(None);
+    audit::init(log_level(|_| None));
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -60,15 +64,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (table, dynamodb) = local::dynamodb(dynamodb).await;
     load(&table).await?;
 
-    let aws = local::aws(&endpoint);
     let tokens = Tokens::of(&config);
-    let ca_bundle =
-        config.jwt_ca_bundle.as_deref().map(|path| ca_bundle("JWT_CA_BUNDLE", path)).transpose()?;
-    let verifier = Verifier::new(config.auth, ca_bundle, &aws);
-    let store = Store::new(&aws, None, config.table_name, config.consistent_read);
-    let token = development_token(&verifier).await;
-    let service = Arc::new(Service::new(verifier, store));
+    let service = Arc::new(Service::from_config(config)?);
     service.warm_up().await;
+    let token = development_token(&service).await;
 
     announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
     let docs = docs::routes(token.is_some());
@@ -87,6 +86,7 @@ fn config(endpoint: &str) -> Result<Config, Box<dyn Error>> {
         return Err("JWT_JWKS_SECRET_ARN: the local server has no Secrets Manager; set JWT_JWKS".into());
     }
     let mut built_in = local::environment(endpoint);
+    built_in.extend(local::ACCOUNT.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if ISSUER_VARIABLES.iter().any(|name| variable(name).is_some()) {
         built_in.remove("JWT_JWKS");
     }
@@ -108,12 +108,11 @@ fn setting<T: FromStr>(name: &str, kind: &str, default: T) -> Result<T, String> 
 }
 
 /// A token of the development key, if the configuration accepts it for the sample studies.
-async fn development_token(verifier: &Verifier) -> Option<String> {
+async fn development_token(service: &Service) -> Option<String> {
     let token = local::token(&local::claims());
-    let headers = http::HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").try_into().ok()?)]);
-    let principal = verifier.authenticate(&headers, None).await.ok()?;
-    let patients = principal.authorize(&SiteId::parse(local::SITE).ok()?).ok()?;
-    (patients == PatientFilter::AnySubject).then_some(token)
+    let request = http::Request::get(format!("/site/{}/fhir/imaging-study/panoramic", local::SITE));
+    let request = request.header(AUTHORIZATION, format!("Bearer {token}")).body(Body::Empty).ok()?;
+    (service.handle(request).await.status() == http::StatusCode::OK).then_some(token)
 }
 
 async fn listen(variable: &str, host: Ipv4Addr, port: u16) -> Result<TcpListener, String> {

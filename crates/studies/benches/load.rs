@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use local::dynamodb_proxy::{Fault, faulty_dynamodb};
+use testkit::dynamodb_proxy::{Fault, faulty_dynamodb};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 

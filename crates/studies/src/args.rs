@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use imaging_study::config::is_http_url;
-use imaging_study::ids::{FhirId, SiteId};
+use table::id::{FhirId, SiteId};
 
 /// Manages the FHIR R4 ImagingStudy documents that a DynamoDB table holds
 #[derive(Debug, Parser)]
@@ -154,8 +153,10 @@ pub(crate) struct TableArgs {
 }
 
 fn endpoint(text: &str) -> Result<String, &'static str> {
+    let is_http_url =
+        |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
     // Empty counts as unset, as in the function's configuration.
-    if text.is_empty() || is_http_url(text) {
+    if text.is_empty() || text.parse().is_ok_and(is_http_url) {
         Ok(text.to_owned())
     } else {
         Err("must be an http or https URL")

@@ -16,10 +16,10 @@ use aws_smithy_http_client::tls::{self, TrustStore, rustls_provider::CryptoMode}
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::os_shim_internal::{Env, Fs};
-use imaging_study::audit::error_chain;
 use imaging_study::aws::{CaBundleError, ca_bundle, tls_context};
 use studies::pace::Pace;
 use studies::table::{Table, TableAddress};
+use table::error::chain;
 use thiserror::Error;
 
 /// A connection is opened in this time, or not.
@@ -64,7 +64,7 @@ pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
         Err(CredentialsError::CredentialsNotLoaded(_)) => {
             Err(missing_profile().await.unwrap_or(ConnectError::NoCredentials))
         }
-        Err(error) => Err(ConnectError::Credentials(error_chain(&error))),
+        Err(error) => Err(ConnectError::Credentials(chain(&error))),
     }
 }
 

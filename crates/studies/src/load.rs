@@ -23,8 +23,8 @@ use crate::pace::Obstacle;
 use crate::reader::{self, BrokenInput, Chunk, InputItem, Sink, SourceLocation};
 use crate::table::{Change, Table, TableError};
 use fhir_r4::{Problem, Study, ValidationError};
-use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{self, Encoded, item_size};
+use table::id::{FhirId, SiteId};
+use table::write::{self, Encoded, item_size};
 
 /// Studies written at once, at most.
 const MAX_WRITES: usize = 64;
@@ -334,7 +334,7 @@ fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
         Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
     };
     let id = study.id().clone();
-    match store::encode(site, &id, study.json()) {
+    match write::encode(site, &id, study.json()) {
         Ok(encoded) => {
             let sizes = encoded.parts.iter().chain([&encoded.head]).map(item_size);
             let (bytes, write_units) =

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use args::{Arguments, Command, LoadArgs, TableArgs};
 use clap::Parser as _;
-use imaging_study::ids::{FhirId, SiteId, StudyRef};
-use imaging_study::store::{self, Found, Json, Store};
+use imaging_study::store::{Found, Store};
 use indicatif::{HumanBytes, HumanCount};
 use output::{LoadOutput, Progress, pluralize, say, warn};
 use report::Report;
@@ -25,6 +24,9 @@ use studies::load::{self, Counts, LoadOutcome};
 use studies::pace::{PATIENCE, Pace};
 use studies::site::{ListedStudy, SiteEntry};
 use studies::table::{Table, TableError};
+use table::document::Document;
+use table::gzip;
+use table::id::{FhirId, SiteId, StudyRef};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -226,9 +228,9 @@ async fn show(site: SiteId, table: &TableArgs, id: FhirId) -> Result<Verdict, Fa
         warn(&format!("studies: site {} has no study {}", target.site, target.study));
         return Ok(Verdict::Bad);
     };
-    let json = match study.json {
-        Json::Text(json) => json,
-        Json::Gzip(gzip) => store::inflate(&gzip).map_err(TableError::Document)?,
+    let json = match study.document {
+        Document::Text(json) => json,
+        Document::Gzip(bytes) => gzip::inflate(&bytes).map_err(TableError::Document)?,
     };
     let mut out = io::stdout().lock();
     out.write_all(json.as_bytes())?;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use imaging_study::store::throttles;
+use table::error::throttles;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

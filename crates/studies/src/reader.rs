@@ -783,7 +783,7 @@ mod tests {
 
     #[test]
     fn a_first_document_that_breaks_off_is_not_said_to_be_broken() {
-        let whole = gzip(&format!("{{\"a\":\"{}\"}}", local::noise_text(1, 100_000)));
+        let whole = gzip(&format!("{{\"a\":\"{}\"}}", testkit::noise_text(1, 100_000)));
         let (collected, read) = read_file("a.json.gz", &whole[..whole.len() / 2]);
         assert!(read.is_err());
         assert!(collected.found.is_empty(), "{:?}", collected.found);

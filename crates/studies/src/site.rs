@@ -4,9 +4,14 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{self, DocumentError, Item, Json, Properties, StoredItem, attribute, part_keys};
 use serde::Serialize;
+use table::attribute::{self, Item};
+use table::document::{Document, Properties};
+use table::error::DocumentError;
+use table::gzip::{inflate, join};
+use table::id::{FhirId, SiteId};
+use table::read::{Head, read};
+use table::write::part_keys;
 
 use crate::pace::Kind;
 use crate::table::{Table, TableError, study_of};
@@ -125,16 +130,16 @@ impl SiteReader<'_> {
 impl StudyItems {
     /// Whether the function can serve this, to clients that accept gzip and to those that do not.
     pub fn check(self) -> Result<(), DocumentError> {
-        let json = match store::read(self.head)? {
-            StoredItem::Whole(study) => study.json,
-            StoredItem::Split { .. } => {
+        let json = match read(self.head)? {
+            Head::Document(study) => study.document,
+            Head::Parts { .. } => {
                 let parts: Option<Vec<_>> = self.parts.into_iter().map(|(_, bytes)| bytes).collect();
-                Json::Gzip(store::join(&parts.ok_or(DocumentError::PartMissing)?)?)
+                Document::Gzip(join(&parts.ok_or(DocumentError::PartMissing)?)?)
             }
         };
         match json {
-            Json::Gzip(gzip) => Properties::of(&store::inflate(&gzip)?).map(drop),
-            Json::Text(_) => Ok(()),
+            Document::Gzip(gzip) => Properties::of(&inflate(&gzip)?).map(drop),
+            Document::Text(_) => Ok(()),
         }
     }
 
@@ -144,15 +149,15 @@ impl StudyItems {
         let last_updated =
             self.head.get(attribute::LAST_UPDATED).and_then(|value| value.as_s().ok()).cloned();
         let (id, part_bytes) = (self.key, self.parts.iter().flat_map(|(_, bytes)| bytes).map(Vec::len).sum());
-        let (form, bytes, etag) = match store::read(self.head) {
+        let (form, bytes, etag) = match read(self.head) {
             Err(_) => ("unreadable", part_bytes, None),
-            Ok(StoredItem::Split { properties, .. }) => ("parts", part_bytes, Some(properties.etag)),
-            Ok(StoredItem::Whole(study)) => {
-                let bytes = match &study.json {
-                    Json::Gzip(gzip) => gzip.len(),
-                    Json::Text(text) => text.len(),
+            Ok(Head::Parts { properties, .. }) => ("parts", part_bytes, Some(properties.etag)),
+            Ok(Head::Document(study)) => {
+                let bytes = match &study.document {
+                    Document::Gzip(gzip) => gzip.len(),
+                    Document::Text(text) => text.len(),
                 };
-                (study.format.code(), bytes, Some(study.properties.etag))
+                (study.form.code(), bytes, Some(study.properties.etag))
             }
         };
         ListedStudy { id, form, bytes, etag, last_updated }

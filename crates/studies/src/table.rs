@@ -12,9 +12,12 @@ use futures_util::future::try_join_all;
 use thiserror::Error;
 
 use crate::pace::{Kind, Obstacle, Pace, obstacle};
-use imaging_study::audit::error_chain;
-use imaging_study::ids::{FhirId, SiteId};
-use imaging_study::store::{DocumentError, Encoded, Item, StoreError, attribute, part_keys};
+use imaging_study::store::StoreError;
+use table::attribute::{self, Item};
+use table::error::DocumentError;
+use table::error::chain;
+use table::id::{FhirId, SiteId};
+use table::write::{Encoded, part_keys};
 
 /// The sort keys of parts that no head names any more and that are about to be deleted. The head that replaces theirs
 /// carries them until they are gone, so that loading again after an interruption completes the deletion.
@@ -308,7 +311,7 @@ impl TableError {
                 }
                 error.message().or(error.code()).unwrap_or("it gave no reason").to_owned()
             }
-            error => error.source().map_or_else(|| error.to_string(), error_chain),
+            error => error.source().map_or_else(|| error.to_string(), chain),
         };
         match obstacle(error) {
             Some(Obstacle::Throttling) => Self::Throttled(text),

@@ -16,14 +16,14 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::read::GzDecoder;
 use imaging_study::Service;
-use imaging_study::auth::Verifier;
+use imaging_study::auth::{Https, Verifier};
 use imaging_study::config::Config;
 use imaging_study::store::Store;
 use lambda_http::http;
-use local::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
+use testkit::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -60,7 +60,7 @@ impl Document {
             Size::Medium => 20_000,
             Size::Large => 900_000,
         };
-        let noise: String = local::noise_text(version.into(), length);
+        let noise: String = testkit::noise_text(version.into(), length);
         format!(
             r#"{{"resourceType":"ImagingStudy","id":"{id}","meta":{{"versionId":"{version}"}},"status":"available","subject":{{"reference":"Patient/1"}},"description":"{noise}"}}"#
         )
@@ -188,7 +188,7 @@ impl World {
         let config = Config::from_env(|name| environment.get(name).cloned()).unwrap();
         let aws = local::aws(&endpoint);
         let store = Store::new(&aws, None, config.table_name, config.consistent_read);
-        let service = Service::new(Verifier::new(config.auth, None, &aws), store);
+        let service = Service::new(Verifier::new(config.auth, Https::new(None), &aws), store);
         Self { table, address, service }
     }
 
@@ -239,7 +239,7 @@ impl World {
 
     /// The sort keys of studies in the table.
     async fn keys(&self) -> BTreeSet<String> {
-        let items = local::items(&self.table).await;
+        let items = testkit::items(&self.table).await;
         let keys = items.iter().map(|item| item["id"].as_s().unwrap().clone());
         keys.filter(|key| !key.contains('#')).collect()
     }

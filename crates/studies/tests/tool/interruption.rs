@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use imaging_study::store::Item;
-use local::dynamodb_proxy::Fault;
+use table::attribute::Item;
+use testkit::dynamodb_proxy::Fault;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -58,7 +58,7 @@ impl Case {
     /// The items that the table has before.
     fn items(&self) -> Vec<Item> {
         let items_of = |document: &String| {
-            let encoded = local::encoded(document);
+            let encoded = testkit::encoded(document);
             encoded.parts.into_iter().chain([encoded.head])
         };
         let mut items: Vec<Item> = self.stored.iter().flat_map(items_of).collect();

@@ -472,7 +472,7 @@ async fn an_interrupted_dry_run_does_not_speak_of_writing() {
 async fn collected_documents_are_loaded_and_come_back_unchanged() {
     let bench = Bench::new().await;
     let mut studies = Vec::new();
-    for path in local::json_files(&local::data_folder("STUDIES_DIR")) {
+    for path in local::json_files(&testkit::data_folder("STUDIES_DIR")) {
         let text = fs::read_to_string(&path).unwrap();
         if let Some(id) =
             serde_json::from_str::<Value>(&text).ok().and_then(|study| Some(study["id"].as_str()?.to_owned()))

@@ -15,10 +15,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use imaging_study::store::Item;
-use local::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use serde_json::Value;
+use table::attribute::Item;
 use tempfile::TempDir;
+use testkit::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -93,7 +93,7 @@ impl Bench {
 
     /// All items, in the order of their keys.
     async fn items(&self) -> Vec<Item> {
-        let mut items = local::items(&self.table).await;
+        let mut items = testkit::items(&self.table).await;
         items
             .sort_by_key(|item| (item["siteId"].as_s().unwrap().clone(), item["id"].as_s().unwrap().clone()));
         items

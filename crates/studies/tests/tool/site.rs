@@ -25,7 +25,7 @@ async fn check_reports_items_that_cannot_be_served() {
         ran.out.lines().collect::<Vec<_>>(),
         [
             "bare: the item has no document",
-            "set: attribute document has a type that no storage format has",
+            "set: attribute document has a type that no stored form has",
             "text: invalid ImagingStudy JSON (line 1, column 1)",
             "zip: damaged gzip data",
             "1 study can be served, 4 cannot, 0 orphaned parts"

@@ -1,4 +1,4 @@
-//! The floor that `make bench` compares with: hello-world on the same `lambda_http`.
+//! What `make bench` compares a cold start with: hello-world on the same `lambda_http`.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

@@ -5,12 +5,12 @@ use lambda_http::http::HeaderValue;
 use lambda_http::http::header::CACHE_CONTROL;
 use lambda_http::{Body, Request, Response};
 use serde_json::json;
+use table::document::{Document, Properties, digest_tag};
 
 use super::error::ApiError;
-use super::response::{ResponseOptions, respond};
 use super::route::{RequestPath, parent_url};
+use super::study::{ResponseOptions, respond};
 use super::subset::Subset;
-use crate::store::{Json, Properties, digest_tag};
 
 /// The statement holds nothing about anybody, and changes with a deployment only.
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -61,12 +61,12 @@ const TEMPLATE: &str = r#"{
 }"#;
 
 /// The statement's text, made once, without the URL that the client used.
-pub(crate) struct Capabilities {
+pub(crate) struct Metadata {
     before_url: String,
     after_url: String,
 }
 
-impl Capabilities {
+impl Metadata {
     /// A statement that names the issuer if it is a URL, where a client can find out how to get a token.
     pub(crate) fn new(issuer: Option<&str>) -> Self {
         let security = match issuer.filter(|issuer| issuer.starts_with("https://")) {
@@ -82,7 +82,7 @@ impl Capabilities {
         }
     }
 
-    /// Answers `metadata`. The statement is whole, whatever `_summary` and `_elements` say: servers may ignore them (FHIR R4
+    /// The response to `metadata`. The statement is whole, whatever `_summary` and `_elements` say: servers may ignore them (FHIR R4
     /// search.html#summary).
     pub(crate) fn response(
         &self,
@@ -94,7 +94,7 @@ impl Capabilities {
         let options = ResponseOptions { subset: Subset::Whole, ..ResponseOptions::of(request, default)? };
         let text = self.text(parent_url(request).as_deref());
         let properties = Properties { etag: digest_tag(&text), last_updated: None, subject: None };
-        let mut response = respond(request, Json::Text(text), &properties, &options)?;
+        let mut response = respond(request, Document::Text(text), &properties, &options)?;
         response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
         Ok(response)
     }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn statement(issuer: Option<&str>, base_url: Option<&str>) -> Value {
-        serde_json::from_str(&Capabilities::new(issuer).text(base_url)).unwrap()
+        serde_json::from_str(&Metadata::new(issuer).text(base_url)).unwrap()
     }
 
     #[test]

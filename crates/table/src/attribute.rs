@@ -1,4 +1,11 @@
-//! The attribute names of the table.
+//! The attributes of an item, and their names.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// An item of the table, by attribute name.
+pub type Item = HashMap<String, AttributeValue>;
 
 /// Partition key: the site.
 pub const SITE: &str = "siteId";

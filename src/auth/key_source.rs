@@ -1,17 +1,11 @@
-//! Where key sets come from, and how long a key set is valid.
-//!
-//! A set is *fresh* for ten minutes: it is used without any I/O. After that it is fetched again. If the fetch fails, the
-//! old set stays valid for another hour. A token whose key is not in the set may be signed with a newer key, so it
-//! triggers a fetch too, but at most one in thirty seconds. Nothing runs in the background: Lambda freezes the environment
-//! between invocations.
+//! Where key sets come from, and how they are fetched.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager as secretsmanager;
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
@@ -22,31 +16,11 @@ use http::Uri;
 use http::uri::Scheme;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
+use table::error::chain;
 use thiserror::Error;
 
-use super::KeysUnavailable;
-use super::jwk::{Algorithms, KeySet, KeyTrust, SetError};
-use crate::audit::error_chain;
+use super::key_set::{Algorithms, KeySet, KeyTrust, SetError};
 use crate::aws;
-
-/// How long a set is used without another fetch. It bounds how long a withdrawn key still verifies tokens; ten minutes
-/// is a common choice among JWT libraries.
-const FRESH: Duration = Duration::from_mins(10);
-
-/// How long after that a set stays valid while fetches fail. An outage of the issuer should not become an outage of this
-/// service, and an attacker who holds a withdrawn key must gain little by causing one: an hour outlasts the usual outage,
-/// and access tokens commonly live as long.
-const STALE: Duration = Duration::from_hours(1);
-
-/// The minimum time between two fetches while there is a set, counted from the last attempt, failed or not. It bounds
-/// the load that tokens with made-up keys put on the issuer, and the delay until a new key is known.
-const COOL_DOWN: Duration = Duration::from_secs(30);
-
-/// The minimum time between two fetches while there is no set, and every request waits for one.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Bounds a whole fetch, discovery and keys together, because the caller waits for it.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Bounds connecting, TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,6 +30,9 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The longest issuer of an OpenID configuration that is logged in full.
 const MAX_LOGGED_ISSUER: usize = 256;
+
+/// Bounds a whole fetch, discovery and keys together, because the caller waits for it.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where the keys come from.
 #[derive(Clone, Debug)]
@@ -71,7 +48,7 @@ enum Source {
 
 /// An absolute `https` URL without user name and fragment.
 #[derive(Clone, Debug)]
-struct HttpsUrl(Uri);
+pub(super) struct HttpsUrl(Uri);
 
 /// Why a value names no key source. The message completes "must be" and never repeats the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -126,6 +103,18 @@ impl KeySource {
     }
 }
 
+impl KeySource {
+    /// The origin of this source's sets. `aws` is for keys in Secrets Manager.
+    pub(super) fn open(&self, https: Https, aws: &SdkConfig) -> Origin {
+        Origin::Remote(Box::new(match &self.0 {
+            Source::Url(url) => Remote::Url(https, url.clone()),
+            Source::Discovery { issuer } => Remote::Discovery(https, issuer.clone()),
+            Source::Secret { arn, region } => Remote::Secret(secrets(aws, region), arn.clone()),
+            Source::Fixed(set) => return Origin::Fixed(Arc::clone(set)),
+        }))
+    }
+}
+
 impl HttpsUrl {
     fn parse(url: &str) -> Result<Self, SourceError> {
         let uri: Uri = url.parse().map_err(|_| SourceError::Url)?;
@@ -146,171 +135,10 @@ fn configuration_url(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
-/// The keys of a source, cached.
-pub(super) struct Keys {
-    /// `None` for a set that was configured: it never expires.
-    remote: Option<Remote>,
-    algorithms: Algorithms,
-    /// The wall clock, because a monotonic one stops while Lambda freezes the environment.
-    clock: SharedTimeSource,
-    state: Mutex<CacheState>,
-    /// Held during a fetch, so that concurrent misses share it.
-    fetch_lock: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct CacheState {
-    set: Option<(Arc<KeySet>, SystemTime)>,
-    last_attempt: Option<Attempt>,
-}
-
-#[derive(Clone, Copy)]
-struct Attempt {
-    at: SystemTime,
-    succeeded: bool,
-}
-
-enum Freshness {
-    Fresh(Arc<KeySet>),
-    Stale(Arc<KeySet>),
-    None,
-}
-
-/// The result of asking for a newer set.
-pub(super) enum RefreshOutcome {
-    /// There is a newer set.
-    Newer(Arc<KeySet>),
-    /// The last fetch succeeded, and it is too early for another.
-    NotDue,
-    /// The last fetch failed.
-    Failed(KeysUnavailable),
-}
-
-impl Keys {
-    /// The keys of `source`. `ca_bundle` (PEM) replaces the system's authorities for fetches over HTTPS.
-    pub(super) fn new(
-        KeySource(source): &KeySource,
-        algorithms: &Algorithms,
-        ca_bundle: Option<Vec<u8>>,
-        aws: &SdkConfig,
-        clock: SharedTimeSource,
-    ) -> Self {
-        let mut state = CacheState::default();
-        let remote = match source {
-            Source::Url(url) => Some(Remote::Url(Https::new(ca_bundle), url.clone())),
-            Source::Discovery { issuer } => Some(Remote::Discovery(Https::new(ca_bundle), issuer.clone())),
-            Source::Secret { arn, region } => Some(Remote::Secret(secrets(aws, region), arn.clone())),
-            Source::Fixed(set) => {
-                state.set = Some((Arc::clone(set), SystemTime::UNIX_EPOCH));
-                None
-            }
-        };
-        let (algorithms, state) = (algorithms.clone(), Mutex::new(state));
-        Self { remote, algorithms, clock, state, fetch_lock: tokio::sync::Mutex::default() }
-    }
-
-    /// The set to verify with.
-    pub(super) async fn current(&self) -> Result<Arc<KeySet>, KeysUnavailable> {
-        let _guard = match self.freshness() {
-            Freshness::Fresh(set) => return Ok(set),
-            // While one request fetches, the others use the old set.
-            Freshness::Stale(set) => match self.fetch_lock.try_lock() {
-                Ok(guard) => guard,
-                Err(_) => return Ok(set),
-            },
-            Freshness::None => self.fetch_lock.lock().await,
-        };
-        if let Freshness::Fresh(set) = self.freshness() {
-            return Ok(set);
-        }
-        self.fetch_if_due().await;
-        match self.freshness() {
-            Freshness::Fresh(set) | Freshness::Stale(set) => Ok(set),
-            Freshness::None => Err(self.unavailable()),
-        }
-    }
-
-    /// A newer set than `seen`, which lacks a token's key.
-    pub(super) async fn refresh(&self, seen: &Arc<KeySet>) -> RefreshOutcome {
-        if self.remote.is_none() {
-            return RefreshOutcome::NotDue;
-        }
-        let _guard = self.fetch_lock.lock().await;
-        if let Some(newer) = self.other_than(seen) {
-            return RefreshOutcome::Newer(newer);
-        }
-        self.fetch_if_due().await;
-        match self.other_than(seen) {
-            Some(newer) => RefreshOutcome::Newer(newer),
-            None if self.state().last_attempt.is_some_and(|attempt| attempt.succeeded) => {
-                RefreshOutcome::NotDue
-            }
-            None => RefreshOutcome::Failed(self.unavailable()),
-        }
-    }
-
-    fn freshness(&self) -> Freshness {
-        let now = self.clock.now();
-        match &mut self.state().set {
-            None => Freshness::None,
-            Some((set, _)) if self.remote.is_none() => Freshness::Fresh(Arc::clone(set)),
-            Some((set, since)) => match now.duration_since(*since) {
-                Ok(age) if age < FRESH => Freshness::Fresh(Arc::clone(set)),
-                Ok(age) if age < FRESH + STALE => Freshness::Stale(Arc::clone(set)),
-                Ok(_) => Freshness::None,
-                // The clock was set back, so the set's age is unknown. Treat it as just expired.
-                Err(_) => {
-                    *since = now.checked_sub(FRESH).unwrap_or(now);
-                    Freshness::Stale(Arc::clone(set))
-                }
-            },
-        }
-    }
-
-    fn other_than(&self, seen: &Arc<KeySet>) -> Option<Arc<KeySet>> {
-        self.state().set.as_ref().map(|(set, _)| Arc::clone(set)).filter(|set| !Arc::ptr_eq(set, seen))
-    }
-
-    fn unavailable(&self) -> KeysUnavailable {
-        KeysUnavailable { retry_after: self.time_to_next_fetch() }
-    }
-
-    /// How long the next fetch has to wait. A clock that was set back ends the wait.
-    fn time_to_next_fetch(&self) -> Duration {
-        let pause = if matches!(self.freshness(), Freshness::None) { RETRY } else { COOL_DOWN };
-        let last = self.state().last_attempt;
-        let elapsed = last.and_then(|last| self.clock.now().duration_since(last.at).ok());
-        elapsed.map_or(Duration::ZERO, |elapsed| pause.saturating_sub(elapsed))
-    }
-
-    /// Fetches once the cool-down is over. Only for the holder of `fetch_lock`.
-    async fn fetch_if_due(&self) {
-        let Some(remote) = &self.remote else { return };
-        if !self.time_to_next_fetch().is_zero() {
-            return;
-        }
-        let started = self.clock.now();
-        // Recorded before the wait, because the caller may be dropped during it.
-        self.state().last_attempt = Some(Attempt { at: started, succeeded: false });
-        let fetched = tokio::time::timeout(FETCH_TIMEOUT, remote.fetch(&self.algorithms)).await;
-        let result = fetched.unwrap_or(Err(FetchError::Timeout));
-        self.state().last_attempt = Some(Attempt { at: self.clock.now(), succeeded: result.is_ok() });
-        match result {
-            Ok(set) => self.state().set = Some((Arc::new(set), started)),
-            Err(error) => tracing::warn!(cause = %error, "the key set could not be fetched"),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, CacheState> {
-        // Nothing under this lock can panic, and the state is consistent at every moment.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Why a fetch returned no key set. Messages quote nothing of a key set or a secret. SDK errors are logged by their
 /// `Display`, because their `Debug` holds the whole response.
 #[derive(Debug, Error)]
-enum FetchError {
+pub(super) enum FetchError {
     #[error("no response within {} s", FETCH_TIMEOUT.as_secs())]
     Timeout,
     #[error("the connection failed: {0}")]
@@ -348,14 +176,23 @@ fn issuer_mismatch(configured: &str, found: &str) -> String {
     format!("JWT_ISSUER is {configured}, but its OpenID configuration is that of {shown}")
 }
 
-enum Remote {
+/// Where a key cache gets its sets.
+pub(super) enum Origin {
+    /// A set that was configured and never changes.
+    Fixed(Arc<KeySet>),
+    /// Sets that are fetched.
+    Remote(Box<Remote>),
+}
+
+pub(super) enum Remote {
     Url(Https, HttpsUrl),
     Discovery(Https, String),
     Secret(secretsmanager::Client, String),
 }
 
 impl Remote {
-    async fn fetch(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
+    /// Fetches the set as it is now.
+    pub(super) async fn fetch(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
         match self {
             Self::Url(https, url) => https.client().key_set(url, algorithms).await,
             Self::Discovery(https, issuer) => {
@@ -365,7 +202,7 @@ impl Remote {
             Self::Secret(client, arn) => {
                 let response = client.get_secret_value().secret_id(arn).send().await;
                 // Not DisplayErrorContext: it shows the raw response, which may hold the secret.
-                let response = response.map_err(|error| FetchError::Secret(error_chain(&error)))?;
+                let response = response.map_err(|error| FetchError::Secret(chain(&error)))?;
                 let secret = match (&response.secret_string, &response.secret_binary) {
                     (Some(text), _) => text.as_bytes(),
                     (None, Some(binary)) => binary.as_ref(),
@@ -390,17 +227,26 @@ fn secrets(aws: &SdkConfig, region: &str) -> secretsmanager::Client {
     secretsmanager::Client::from_conf(config)
 }
 
-/// How keys are fetched over HTTPS: whom to trust, and the proxy of the environment.
-struct Https {
+/// How keys are fetched over HTTPS: whom to trust, and through which proxy.
+#[derive(Clone)]
+pub struct Https {
     tls: TlsContext,
     proxy: ProxyConfig,
 }
 
 impl Https {
-    fn new(ca_bundle: Option<Vec<u8>>) -> Self {
+    /// Trusts the certificate authorities of `ca_bundle` (PEM), or else the system's.
+    #[must_use]
+    pub fn new(ca_bundle: Option<Vec<u8>>) -> Self {
         let authorities =
             ca_bundle.map_or_else(TrustStore::default, |pem| TrustStore::empty().with_pem_certificate(pem));
-        Self { tls: aws::tls_context(authorities), proxy: ProxyConfig::from_env() }
+        Self { tls: aws::tls_context(authorities), proxy: ProxyConfig::disabled() }
+    }
+
+    /// The same through `proxy`.
+    #[must_use]
+    pub fn through(self, proxy: ProxyConfig) -> Self {
+        Self { proxy, ..self }
     }
 
     /// A client for one fetch. Its connections end with it: Lambda freezes the environment between fetches, which kills
@@ -448,11 +294,10 @@ impl HttpsClient {
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let mut request =
-            HttpRequest::get(url).map_err(|error| FetchError::Connection(error_chain(&error)))?;
+        let mut request = HttpRequest::get(url).map_err(|error| FetchError::Connection(chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
         let response = self.0.call(request).await;
-        let response = response.map_err(|error| FetchError::Connection(error_chain(&error)))?;
+        let response = response.map_err(|error| FetchError::Connection(chain(&error)))?;
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status(response.status().as_u16()));
         }

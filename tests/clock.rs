@@ -1,10 +1,9 @@
-//! The real binary with `SnapStart`, and with connections that died in the meantime.
+//! The real binary in an environment that Lambda has frozen: connections have died, and the clock has gone on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,18 +11,15 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
-use local::issuer::Issuer;
-use local::relay::Relay;
-use local::runtime_api::Function;
-use local::tls::Authority;
 use serde_json::{Value, json};
+use testkit::issuer::Issuer;
+use testkit::relay::Relay;
+use testkit::runtime_api::Function;
+use testkit::tls::Authority;
 use tokio::net::TcpListener;
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
-/// The token by which Lambda's endpoint knows the function.
-const AUTHORIZATION: &str = "container-token";
 
 /// An event that asks for the sample study with this token.
 fn event(token: &str) -> Value {
@@ -36,7 +32,7 @@ fn event(token: &str) -> Value {
 async fn table() -> SocketAddr {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for path in local::sample_paths() {
-        local::put(&table, &std::fs::read_to_string(path).unwrap()).await;
+        testkit::put(&table, &std::fs::read_to_string(path).unwrap()).await;
     }
     address
 }
@@ -52,38 +48,13 @@ async fn serve(routes: Router) -> SocketAddr {
 #[derive(Default)]
 struct World {
     jwks: Mutex<String>,
-    key_fetches: AtomicUsize,
-    credential_fetches: AtomicUsize,
-    calls: AtomicUsize,
-    calls_with_container_credentials: AtomicUsize,
     /// The day on which the first call to the table was signed. The SDK corrects later ones by the table's clock, which
     /// is ours.
     signed_on: Mutex<Option<String>>,
 }
 
-impl World {
-    fn seen(&self) -> [usize; 3] {
-        [&self.key_fetches, &self.credential_fetches, &self.calls].map(|count| count.load(Ordering::Relaxed))
-    }
-}
-
 async fn jwks(State(world): State<Arc<World>>) -> String {
-    world.key_fetches.fetch_add(1, Ordering::Relaxed);
     world.jwks.lock().unwrap().clone()
-}
-
-async fn credentials(State(world): State<Arc<World>>, headers: HeaderMap) -> Result<String, StatusCode> {
-    if headers.get("authorization").is_none_or(|token| token != AUTHORIZATION) {
-        return Err(StatusCode::UNAUTHORIZED);
-    }
-    world.credential_fetches.fetch_add(1, Ordering::Relaxed);
-    Ok(json!({
-        "AccessKeyId": "container",
-        "SecretAccessKey": "secret",
-        "Token": "session",
-        "Expiration": "2099-01-01T00:00:00Z",
-    })
-    .to_string())
 }
 
 /// The world, the relay to its table, and the environment that names them.
@@ -91,38 +62,25 @@ async fn world() -> (Arc<World>, Relay, HashMap<String, String>) {
     let world = Arc::<World>::default();
     let seen = Arc::clone(&world);
     let table = Relay::in_front_of(table().await, move |call| {
-        seen.calls.fetch_add(1, Ordering::Relaxed);
         let call = String::from_utf8_lossy(call);
-        if call.contains("Credential=container/") {
-            seen.calls_with_container_credentials.fetch_add(1, Ordering::Relaxed);
-        }
         if let Some((_, date)) = call.split_once("x-amz-date: ") {
             seen.signed_on.lock().unwrap().get_or_insert_with(|| date[..8].to_owned());
         }
         std::future::ready(())
     });
     let table = table.await.unwrap();
-    let routes = Router::new()
-        .route("/jwks.json", get(jwks))
-        .route("/credentials", get(credentials))
-        .with_state(Arc::clone(&world));
+    let routes = Router::new().route("/jwks.json", get(jwks)).with_state(Arc::clone(&world));
     let server = serve(routes).await;
     let authority = Authority::new().unwrap();
     let keys = authority.in_front_of(server).await.unwrap();
-    let roots = format!("{}/snapstart-roots-{}.pem", env!("CARGO_TARGET_TMPDIR"), server.port());
+    let roots = format!("{}/clock-roots-{}.pem", env!("CARGO_TARGET_TMPDIR"), server.port());
     std::fs::write(&roots, &authority.root).unwrap();
 
     let mut environment = local::environment(&format!("http://{}", table.address));
     environment.remove("JWT_JWKS");
     environment.extend(
-        [
-            ("JWT_JWKS_URL", format!("{keys}/jwks.json")),
-            ("SSL_CERT_FILE", roots),
-            ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start".to_owned()),
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{server}/credentials")),
-            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTHORIZATION.to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
+        [("JWT_JWKS_URL", format!("{keys}/jwks.json")), ("SSL_CERT_FILE", roots)]
+            .map(|(name, value)| (name.to_owned(), value)),
     );
     (world, table, environment)
 }
@@ -180,57 +138,9 @@ async fn read_in_a_week(function: &Function, world: &World, issuer: &Issuer) {
 }
 
 #[tokio::test]
-async fn a_snapshot_holds_nothing_that_ages_and_the_first_read_after_it_is_right() {
-    let (world, _table, environment) = world().await;
-    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
-    *world.jwks.lock().unwrap() = Issuer::jwks([&old]);
-    let mut function = Function::start(BOOTSTRAP, &environment).await;
-    function.api.snapshot().await;
-    assert_eq!(world.seen(), [0, 0, 0], "key fetches, credential fetches and calls before the snapshot");
-
-    // A week goes by: the issuer has changed its key.
-    *world.jwks.lock().unwrap() = Issuer::jwks([&new]);
-    function.api.restore();
-    function.poll().await;
-    let [key_fetches, credential_fetches, calls] = world.seen();
-    assert_eq!(
-        [key_fetches, credential_fetches],
-        [1, 1],
-        "key fetches and credential fetches after the restore"
-    );
-    assert!(calls > 0, "the connection is open before the first read");
-
-    let answer = function.invoke(event(&new.token(&local::claims()))).await.unwrap();
-    assert_eq!(answer["statusCode"], 200, "{answer}");
-    let refused = function.invoke(event(&old.token(&local::claims()))).await.unwrap();
-    assert_eq!(refused["statusCode"], 401, "{refused}");
-    assert_eq!(world.seen()[..2], [1, 1], "no read had to fetch");
-    assert_eq!(
-        world.calls_with_container_credentials.load(Ordering::Relaxed),
-        world.calls.load(Ordering::Relaxed)
-    );
-}
-
-#[tokio::test]
-#[ignore = "needs LIBFAKETIME, the path of libfaketime.so.1: make clock-trial"]
-async fn a_snapshot_of_last_week_reads_the_clock_anew() {
-    let (world, _table, mut environment) = world().await;
-    let clock = Clock::of("snapshot", &mut environment);
-    let issuer = Issuer::new("key");
-    *world.jwks.lock().unwrap() = Issuer::jwks([&issuer]);
-    let mut function = Function::start(BOOTSTRAP, &environment).await;
-    function.api.snapshot().await;
-    clock.set_on(7);
-    function.api.restore();
-    function.poll().await;
-    read_in_a_week(&function, &world, &issuer).await;
-}
-
-#[tokio::test]
 #[ignore = "needs LIBFAKETIME, the path of libfaketime.so.1: make clock-trial"]
 async fn an_environment_frozen_last_week_reads_clock_and_keys_anew() {
     let (world, table, mut environment) = world().await;
-    environment.remove("AWS_LAMBDA_INITIALIZATION_TYPE");
     let clock = Clock::of("frozen", &mut environment);
     let (old, new) = (Issuer::new("key"), Issuer::new("key"));
     *world.jwks.lock().unwrap() = Issuer::jwks([&old]);

@@ -1,18 +1,18 @@
-//! Every reason for not sending the document, and the one mapping of these to responses.
+//! API errors and the responses they map to.
 
 use std::borrow::Cow;
 
 use lambda_http::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
-use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde_json::json;
+use table::error::{DocumentError, chain};
+use table::id::IdError;
 
 use super::negotiation::Media;
-use super::response::{VARY_BY, response};
-use crate::audit::error_chain;
+use super::reply::{VARY_BY, response};
 use crate::auth::{AccessDenied, AuthError, KeysUnavailable, TokenError};
-use crate::ids::IdError;
-use crate::store::{DocumentError, StoreError};
+use crate::store::StoreError;
 
 /// Why a request does not get its document.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl ApiError {
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Store(error) => Some(error_chain(error)),
+            Self::Store(error) => Some(chain(error)),
             _ => None,
         }
     }
@@ -207,11 +207,6 @@ impl ApiError {
             _ => "exception",
         }
     }
-}
-
-/// Whether the service supports a method.
-pub(crate) fn is_read(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
 }
 
 const INSUFFICIENT_SCOPE: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");

@@ -1,36 +1,26 @@
-//! Successful responses: status, headers and body.
+//! Responses with a document, or about one: 200, 304 and 412.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use flate2::Compression;
-use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use lambda_http::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
+use table::attribute;
+use table::document::{Document, Properties};
+use table::error::DocumentError;
+use table::gzip::{check_gzip, claimed_len, compress, fits_response, inflate};
+use table::read::{Head, StoredStudy};
 
 use super::conditional::{self, Precondition};
 use super::error::ApiError;
 use super::negotiation::{Coding, Media};
-use super::subset::{self, Subset};
-use crate::store::{
-    DocumentError, Json, MAX_GZIP_BYTES, Properties, StoredItem, StoredStudy, attribute, check_gzip,
-    claimed_len, compress, fits_response, inflate,
-};
+use super::reply::{MAX_TEXT_BYTES, VARY_BY, response};
+use super::subset::Subset;
 
-/// Lambda's limit on the response to one invocation, counted on the JSON that carries the body.
-const MAX_PAYLOAD_BYTES: usize = 6_291_556;
-/// Reserved for the rest of that JSON: status and headers, all of them bounded.
-const ENVELOPE_BYTES: usize = 2_048;
-/// Maximum size of a text body, as a JSON string.
-pub(super) const MAX_TEXT_BYTES: usize = MAX_PAYLOAD_BYTES - ENVELOPE_BYTES;
 // base64 encodes three bytes in four characters.
-const _: () = assert!(MAX_GZIP_BYTES == MAX_TEXT_BYTES / 4 * 3);
 /// Smaller text is sent uncompressed: compressing it costs more than sending it.
 const COMPRESS_FROM_BYTES: usize = 16 << 10;
-/// Maximum size of indented text. A larger document is sent as stored: indentation is for people.
-const MAX_PRETTY_BYTES: usize = 1 << 20;
 
 /// How the client wants the document, by its headers and query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +28,6 @@ pub(crate) struct ResponseOptions {
     pub(super) media: Media,
     pub(super) coding: Coding,
     pub(super) subset: Subset,
-    pub(super) pretty: bool,
 }
 
 impl ResponseOptions {
@@ -50,7 +39,6 @@ impl ResponseOptions {
             media: Media::requested(request, default).ok_or(ApiError::MediaNotAcceptable)?,
             coding: Coding::of(request.headers()).ok_or(ApiError::CodingNotAcceptable)?,
             subset: Subset::of(query("_summary"), query("_elements")),
-            pretty: query("_pretty") == Some("true"),
         })
     }
 
@@ -65,29 +53,27 @@ impl ResponseOptions {
 
     /// Whether gzip data is sent as stored, neither inflated nor parsed.
     fn passes_through(&self, gzip: &[u8]) -> bool {
-        let indents = self.pretty && claimed_len(gzip) <= MAX_PRETTY_BYTES;
         self.subset == Subset::Whole
-            && !indents
             && (self.coding.prefers_gzip || self.coding.gzip && may_exceed_text(gzip))
     }
 }
 
-/// The response that a study's own item is enough for: 304, 412, or 200 to HEAD where the document is in parts.
-pub(crate) fn response_to_item(
+/// Returns a response if the head item alone decides it: 304, 412, or 200 to HEAD.
+pub(crate) fn response_to_head(
     request: &Request,
-    item: &StoredItem,
+    head: &Head,
     options: &ResponseOptions,
 ) -> Option<Result<Response<Body>, ApiError>> {
-    if let StoredItem::Whole(StoredStudy { json: Json::Gzip(gzip), .. }) = item
+    if let Head::Document(StoredStudy { document: Document::Gzip(gzip), .. }) = head
         && !options.coding.gzip
         && may_exceed_text(gzip)
     {
         // Preconditions apply only where the response would be 200 (RFC 9110 §13.2.1), and this may be 406.
         return None;
     }
-    let properties = options.properties(item.properties());
-    unmet_precondition(request, &properties).or_else(|| match item {
-        StoredItem::Split { .. } if request.method() == Method::HEAD => {
+    let properties = options.properties(head.properties());
+    unmet_precondition(request, &properties).or_else(|| match head {
+        Head::Parts { .. } if request.method() == Method::HEAD => {
             // RFC 9110 §9.3.2 lets `Content-Length` be left out: only the parts would tell it.
             let body = if options.coding.prefers_gzip { Body::Binary(Vec::new()) } else { Body::Empty };
             Some(ok(&properties, options.media, body))
@@ -102,17 +88,17 @@ pub(crate) fn response_to_study(
     study: StoredStudy,
     options: &ResponseOptions,
 ) -> Result<Response<Body>, ApiError> {
-    respond(request, study.json, &options.properties(&study.properties), options)
+    respond(request, study.document, &options.properties(&study.properties), options)
 }
 
-/// The response to a request for `json`: 200, 304 or 412.
+/// The response to a request for `document`: 200, 304 or 412.
 pub(super) fn respond(
     request: &Request,
-    json: Json,
+    document: Document,
     properties: &Properties,
     options: &ResponseOptions,
 ) -> Result<Response<Body>, ApiError> {
-    let body = body(json, options)?;
+    let body = body(document, options)?;
     unmet_precondition(request, properties).unwrap_or_else(|| ok(properties, options.media, body))
 }
 
@@ -150,44 +136,11 @@ fn headers(properties: &Properties) -> Result<HeaderMap, ApiError> {
     Ok(headers)
 }
 
-/// `Accept` chooses the name of the media type, `Accept-Encoding` the content coding.
-pub(super) const VARY_BY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
-
-/// A response with the headers that all of them have.
-pub(super) fn response(status: StatusCode, mut headers: HeaderMap, body: Body) -> Response<Body> {
-    // Health data: no cache may store it (RFC 9111 §5.2.2.5).
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// Turns the response to GET into the response to HEAD: the same headers, and the length of the body that GET would
-/// have (RFC 9110 §9.3.2), where it is known.
-pub(crate) fn without_body(response: &mut Response<Body>) {
-    let length = body_len(response.body());
-    if length > 0 {
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-    *response.body_mut() = Body::Empty;
-}
-
-/// The size of the body for the client, in bytes: without base64.
-pub(crate) fn body_len(body: &Body) -> usize {
-    match body {
-        Body::Text(text) => text.len(),
-        Body::Binary(bytes) => bytes.len(),
-        _ => 0,
-    }
-}
-
 /// The document in the representation that the client wants.
-fn body(json: Json, options: &ResponseOptions) -> Result<Body, ApiError> {
-    let text = match json {
-        Json::Gzip(gzip) if options.passes_through(&gzip) => return gzip_body(gzip),
-        Json::Gzip(gzip)
+fn body(document: Document, options: &ResponseOptions) -> Result<Body, ApiError> {
+    let text = match document {
+        Document::Gzip(gzip) if options.passes_through(&gzip) => return gzip_body(gzip),
+        Document::Gzip(gzip)
             if !options.coding.gzip
                 && options.subset == Subset::Whole
                 && claimed_len(&gzip) >= MAX_TEXT_BYTES =>
@@ -195,13 +148,12 @@ fn body(json: Json, options: &ResponseOptions) -> Result<Body, ApiError> {
             check_gzip(&[gzip])?;
             return Err(ApiError::CompressionRequired);
         }
-        Json::Gzip(gzip) => inflate(&gzip)?,
-        Json::Text(text) => text,
+        Document::Gzip(gzip) => inflate(&gzip)?,
+        Document::Text(text) => text,
     };
     let text = match options.subset.of_document(text, options.coding.gzip)? {
-        Json::Text(text) if options.pretty => subset::pretty(&text, MAX_PRETTY_BYTES).unwrap_or(text),
-        Json::Text(text) => text,
-        Json::Gzip(gzip) => return gzip_body(gzip),
+        Document::Text(text) => text,
+        Document::Gzip(gzip) => return gzip_body(gzip),
     };
     let fits = || payload_len(&text) <= MAX_TEXT_BYTES;
     let compresses =
@@ -252,13 +204,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_of_the_largest_gzip_fits_a_response_and_one_byte_more_does_not() {
-        for (bytes, fits) in [(MAX_GZIP_BYTES, true), (MAX_GZIP_BYTES + 1, false)] {
-            assert_eq!((fits_response(bytes), bytes.div_ceil(3) * 4 <= MAX_TEXT_BYTES), (fits, fits));
-        }
-    }
-
-    #[test]
     fn the_payload_length_is_that_of_the_json_string() {
         let all: String = (0..=255).map(char::from).collect();
         for part in [&all, "\"", "\\", "\n\r\t\u{8}\u{c}", "\0\u{1f}", "ä\u{1f9b7}", "a"] {
@@ -268,15 +213,15 @@ mod tests {
     }
 
     /// What a client with this `Accept-Encoding` asks for.
-    fn accepting(coding: &'static str, pretty: bool) -> ResponseOptions {
+    fn accepting(coding: &'static str) -> ResponseOptions {
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(coding))]);
         let coding = Coding::of(&headers).unwrap();
-        ResponseOptions { media: Media::Json, coding, subset: Subset::Whole, pretty }
+        ResponseOptions { media: Media::Json, coding, subset: Subset::Whole }
     }
 
     /// Whether the body is gzip.
-    fn is_gzip(json: Json, options: &ResponseOptions) -> bool {
-        matches!(body(json, options).unwrap(), Body::Binary(_))
+    fn is_gzip(document: Document, options: &ResponseOptions) -> bool {
+        matches!(body(document, options).unwrap(), Body::Binary(_))
     }
 
     #[test]
@@ -288,45 +233,35 @@ mod tests {
             (16_384, "identity", false),
             (10, "gzip, identity;q=0", true),
         ] {
-            let json = Json::Text(" ".repeat(bytes));
-            assert_eq!(is_gzip(json, &accepting(coding, false)), compressed, "{bytes} bytes, {coding}");
+            let json = Document::Text(" ".repeat(bytes));
+            assert_eq!(is_gzip(json, &accepting(coding)), compressed, "{bytes} bytes, {coding}");
         }
     }
 
     #[test]
-    fn gzip_is_sent_as_stored_unless_it_is_to_be_indented_or_the_client_would_rather_have_text() {
+    fn gzip_is_sent_as_stored_unless_the_client_would_rather_have_text() {
         let stored = |json_bytes: usize| compress(&b" ".repeat(json_bytes), Compression::fast());
-        for (json_bytes, coding, pretty, as_stored) in [
-            (300, "gzip", false, true),
-            (300, "gzip", true, false),
-            (MAX_PRETTY_BYTES, "gzip", true, false),
-            (MAX_PRETTY_BYTES + 1, "gzip", true, true),
-            (300, "identity", false, false),
-            (MAX_TEXT_BYTES / 2, "identity, gzip;q=0.5", false, false),
-            (MAX_TEXT_BYTES / 2 + 1, "identity, gzip;q=0.5", false, true),
+        for (json_bytes, coding, as_stored) in [
+            (300, "gzip", true),
+            (300, "identity", false),
+            (MAX_TEXT_BYTES / 2, "identity, gzip;q=0.5", false),
+            (MAX_TEXT_BYTES / 2 + 1, "identity, gzip;q=0.5", true),
         ] {
-            let found = accepting(coding, pretty).passes_through(&stored(json_bytes));
-            assert_eq!(found, as_stored, "{json_bytes} bytes, {coding}, pretty: {pretty}");
+            let found = accepting(coding).passes_through(&stored(json_bytes));
+            assert_eq!(found, as_stored, "{json_bytes} bytes, {coding}");
         }
     }
 
     #[test]
-    fn text_that_fits_no_response_is_compressed_or_refused() {
+    fn text_that_fits_no_response_is_compressed_or_rejected() {
         // Escaped, and between quotes.
         let most = MAX_TEXT_BYTES / 2 - 1;
-        let quotes = |count: usize| Json::Text("\"".repeat(count));
-        assert!(!is_gzip(quotes(most), &accepting("identity, gzip;q=0.5", false)));
-        assert!(is_gzip(quotes(most + 1), &accepting("identity, gzip;q=0.5", false)));
-        assert!(!is_gzip(quotes(most), &accepting("identity", false)));
-        let refused = body(quotes(most + 1), &accepting("identity", false));
+        let quotes = |count: usize| Document::Text("\"".repeat(count));
+        assert!(!is_gzip(quotes(most), &accepting("identity, gzip;q=0.5")));
+        assert!(is_gzip(quotes(most + 1), &accepting("identity, gzip;q=0.5")));
+        assert!(!is_gzip(quotes(most), &accepting("identity")));
+        let refused = body(quotes(most + 1), &accepting("identity"));
         assert!(matches!(refused, Err(ApiError::CompressionRequired)));
-    }
-
-    #[test]
-    fn the_length_of_a_body_is_that_of_its_bytes() {
-        assert_eq!(body_len(&Body::Text("ä".to_owned())), 2);
-        assert_eq!(body_len(&Body::Binary(vec![0; 3])), 3);
-        assert_eq!(body_len(&Body::Empty), 0);
     }
 
     #[test]
@@ -339,10 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_too_large_even_compressed_is_refused() {
+    fn text_that_is_too_large_even_compressed_is_an_error() {
         // Repeated farther apart than gzip looks back (RFC 1951 §2).
-        let noise = local::noise_text(1, 64 << 10).repeat(160);
-        let Err(ApiError::Store(error)) = body(Json::Text(noise), &accepting("gzip", false)) else {
+        let noise = testkit::noise_text(1, 64 << 10).repeat(160);
+        let Err(ApiError::Store(error)) = body(Document::Text(noise), &accepting("gzip")) else {
             panic!("not refused")
         };
         assert!(error.to_string().contains("too large"), "{error}");

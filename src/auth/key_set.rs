@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::json;
+use super::strict_json;
 
 /// More keys than any provider publishes. A larger set is rejected before the work of importing it.
 const MAX_KEYS: usize = 100;
@@ -158,7 +158,7 @@ impl KeySet {
     /// append it.
     pub(super) fn from_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, SetError> {
         if secret.trim_ascii_start().starts_with(b"{") {
-            let object = json::object(secret).ok_or(SetError::NotAKey)?;
+            let object = strict_json::object(secret).ok_or(SetError::NotAKey)?;
             return match (object.get("keys"), object.get("kty")) {
                 (Some(_), _) => Self::from_jwks(secret, algorithms, KeyTrust::Private),
                 (None, Some(_)) => Self::of([Key::from_jwk(secret, algorithms, KeyTrust::Private)]),
@@ -243,7 +243,7 @@ enum JwkError {
 
 impl Key {
     fn from_jwk(text: &[u8], algorithms: &Algorithms, trust: KeyTrust) -> Result<Self, JwkError> {
-        let jwk = json::object(text).ok_or(JwkError::Malformed)?;
+        let jwk = strict_json::object(text).ok_or(JwkError::Malformed)?;
         if member(&jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
             return Err(JwkError::Use);
         }

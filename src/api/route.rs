@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use lambda_http::http::header::HOST;
-use lambda_http::http::{HeaderMap, HeaderValue};
+use lambda_http::http::{HeaderMap, HeaderValue, Method};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use percent_encoding::percent_decode_str;
+use table::id::{FhirId, IdError, SiteId, StudyRef};
 
 use super::error::ApiError;
 use super::event::X_FORWARDED_HOST;
 use super::negotiation::Media;
-use crate::ids::{FhirId, IdError, SiteId, StudyRef};
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,11 @@ impl Route {
             _ => Self::UnsupportedFhir,
         }
     }
+}
+
+/// Whether the service supports a method.
+pub(crate) fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 /// A request's route and the identifiers in its path, percent-decoded but not yet checked.
@@ -274,7 +279,7 @@ mod tests {
     fn the_route_of_a_rest_event_is_its_resource() {
         let event = include_str!("../../events/found-rest-v1.json");
         let event = event.replace("/site/{siteId}/fhir/imaging-study/{id}", "/site/{siteId}/fhir/metadata");
-        assert_eq!(RequestPath::of(&crate::http::event::request(&event)).route, Route::Metadata);
+        assert_eq!(RequestPath::of(&super::super::event::request(&event)).route, Route::Metadata);
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Writing a document: as text where that fits one read unit, else as gzip, in parts where that exceeds one item.
 
-use std::io::Write as _;
-
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use thiserror::Error;
 
-use super::item::{StudyHeader, digest, fits_response};
-use super::{DocumentError, Item, MAX_GZIP_BYTES, MAX_JSON_BYTES, attribute};
-use crate::ids::{FhirId, SiteId};
+use crate::attribute::{self, Item};
+use crate::document::{StudyHeader, digest};
+use crate::error::DocumentError;
+use crate::gzip::{compress, fits_response};
+use crate::id::{FhirId, SiteId};
+use crate::limit::{MAX_GZIP_BYTES, MAX_JSON_BYTES};
 
 /// The item size, in bytes, up to which an eventually consistent read costs half a read unit.
 const READ_UNIT_BYTES: usize = 4096;
@@ -102,14 +102,6 @@ pub fn part_keys(head: &Item) -> Vec<String> {
     keys.into_iter().flatten().filter_map(|key| key.as_s().ok().cloned()).collect()
 }
 
-/// Compresses `bytes` to a gzip member.
-pub(crate) fn compress(bytes: &[u8], level: Compression) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8 + 64), level);
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    #[expect(clippy::expect_used, reason = "writing to a Vec does not fail")]
-    written.expect("writing to a Vec does not fail")
-}
-
 fn keyed(site: &SiteId, key: &str) -> Item {
     Item::from([
         (attribute::SITE.to_owned(), AttributeValue::S(site.as_str().to_owned())),
@@ -136,8 +128,10 @@ pub fn item_size(item: &Item) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Json, Properties, StoredItem, inflate, read};
     use super::*;
+    use crate::document::{Document, Properties};
+    use crate::gzip::inflate;
+    use crate::read::{Head, read};
 
     fn of(json: &str) -> Result<Encoded, EncodeError> {
         let id = json.split('"').nth(7).expect("an id");
@@ -153,7 +147,8 @@ mod tests {
 
     /// Digits that gzip can make little of.
     fn noise(bytes: usize) -> String {
-        local::noise_text(1, bytes)
+        let mut random = fastrand::Rng::with_seed(1);
+        (0..bytes).map(|_| random.digit(16)).collect()
     }
 
     fn s<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
@@ -216,7 +211,7 @@ mod tests {
         let gzip: Vec<_> =
             parts.iter().flat_map(|part| part["document"].as_b().unwrap().as_ref().to_vec()).collect();
         assert_eq!(inflate(&gzip).unwrap(), json);
-        let StoredItem::Split { parts: named, properties } = read(head).unwrap() else { panic!("not split") };
+        let Head::Parts { keys: named, properties } = read(head).unwrap() else { panic!("not split") };
         assert_eq!((named, properties.etag.as_str()), (keys, "W/\"1\""));
     }
 
@@ -228,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_answer_can_carry_is_refused() {
+    fn a_document_that_no_response_can_carry_is_rejected() {
         assert!(matches!(of(&study(&noise(9_000_000))), Err(EncodeError::TooLarge(_))));
         let room = MAX_JSON_BYTES - study("").len();
         assert!(of(&study(&"x".repeat(room))).is_ok());
@@ -263,8 +258,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_with_the_same_properties() {
         let json = study(&"x".repeat(10_000));
-        let StoredItem::Whole(read) = read(of(&json).unwrap().head).unwrap() else { panic!("split") };
+        let Head::Document(read) = read(of(&json).unwrap().head).unwrap() else { panic!("split") };
         assert_eq!(read.properties, Properties::of(&json).unwrap());
-        assert!(matches!(read.json, Json::Gzip(_)));
+        assert!(matches!(read.document, Document::Gzip(_)));
     }
 }

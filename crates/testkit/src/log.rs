@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use imaging_study::audit::subscriber;
+use tracing::level_filters::LevelFilter;
 
 /// What was written, shared by all clones.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ impl Default for Log {
     fn default() -> Self {
         static KEEP_INTEREST: Once = Once::new();
         KEEP_INTEREST.call_once(|| {
-            tracing::subscriber::set_global_default(subscriber(Some("TRACE"), io::sink))
+            tracing::subscriber::set_global_default(subscriber(LevelFilter::TRACE, io::sink))
                 .expect("nothing else sets one");
         });
         Self(Arc::default())

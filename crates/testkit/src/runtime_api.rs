@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// An answer or a log line that does not arrive within this time counts as missing.
@@ -66,18 +66,8 @@ struct Shared {
     polls: mpsc::UnboundedSender<Instant>,
     requests: AtomicU64,
     unsolicited: AtomicU64,
-    snapshot: watch::Sender<Snapshot>,
     /// The invocations that a poller has received and not answered, by request id.
     pending: Mutex<HashMap<String, Pending>>,
-}
-
-/// How far `SnapStart` has come.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Snapshot {
-    #[default]
-    None,
-    Taken,
-    Restored,
 }
 
 struct Invocation {
@@ -98,7 +88,6 @@ impl Function {
         let (polled, polls) = mpsc::unbounded_channel();
         let api = RuntimeApi::new(polled);
         let routes = Router::new()
-            .route("/2018-06-01/runtime/restore/next", get(next_restore))
             .route("/2018-06-01/runtime/invocation/next", get(next_event))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
@@ -189,7 +178,6 @@ impl RuntimeApi {
             polls,
             requests: AtomicU64::new(FIRST_REQUEST_NUMBER),
             unsolicited: AtomicU64::default(),
-            snapshot: watch::Sender::default(),
             pending: Mutex::default(),
         }))
     }
@@ -212,32 +200,9 @@ impl RuntimeApi {
         self.0.unsolicited.load(Ordering::Relaxed)
     }
 
-    /// Waits until the function is ready for its snapshot (`SnapStart`).
-    pub async fn snapshot(&self) {
-        self.wait_for(Snapshot::Taken).await;
-    }
-
-    /// Lets the function go on as if restored from its snapshot.
-    pub fn restore(&self) {
-        self.0.snapshot.send_replace(Snapshot::Restored);
-    }
-
-    async fn wait_for(&self, state: Snapshot) {
-        let mut snapshot = self.0.snapshot.subscribe();
-        let reached = tokio::time::timeout(PATIENCE, snapshot.wait_for(|&reached| reached == state)).await;
-        reached.expect("the snapshot in time").expect("the API holds the sender");
-    }
-
     fn pending(&self) -> MutexGuard<'_, HashMap<String, Pending>> {
         self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `SnapStart`: the answer comes when the environment is restored.
-async fn next_restore(State(api): State<RuntimeApi>) -> StatusCode {
-    api.0.snapshot.send_replace(Snapshot::Taken);
-    api.wait_for(Snapshot::Restored).await;
-    StatusCode::OK
 }
 
 async fn next_event(State(api): State<RuntimeApi>) -> (HeaderMap, String) {

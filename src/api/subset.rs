@@ -1,4 +1,4 @@
-//! Subsets of a document: `_summary` and `_elements` (FHIR R4 search.html#summary, #elements), and `_pretty`.
+//! Subsets of a document: `_summary` and `_elements` (FHIR R4 search.html#summary, #elements).
 //!
 //! A subset leaves members out and adds the tag SUBSETTED to `meta`; everything else keeps its bytes and its order. It is
 //! written while the document is read, so that it needs no memory but its own.
@@ -12,10 +12,12 @@ use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use table::document::{Document, digest};
+use table::error::DocumentError;
+use table::gzip::fits_response;
 
 use super::error::ApiError;
-use super::response::MAX_TEXT_BYTES;
-use crate::store::{DocumentError, Json, digest, fits_response};
+use super::reply::MAX_TEXT_BYTES;
 
 /// The elements of the document that the client wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl Subset {
         }
     }
 
-    /// What the entity tag of the subset has in addition to the document's; `None` for the whole document.
+    /// Suffix that distinguishes the subset's entity tag; `None` for the whole document.
     pub(super) fn tag_suffix(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Whole => None,
@@ -110,9 +112,9 @@ impl Subset {
     }
 
     /// The subset of a document: as text if a response can carry it, else compressed if `gzip` is acceptable.
-    pub(super) fn of_document(&self, json: String, gzip: bool) -> Result<Json, ApiError> {
+    pub(super) fn of_document(&self, json: String, gzip: bool) -> Result<Document, ApiError> {
         if *self == Self::Whole {
-            return Ok(Json::Text(json));
+            return Ok(Document::Text(json));
         }
         let mut out = Output::Text(String::new(), gzip);
         self.write(&json, &mut out).map_err(DocumentError::from)?;
@@ -357,81 +359,13 @@ impl Output {
         }
     }
 
-    fn finish(self) -> Result<Json, ApiError> {
+    fn finish(self) -> Result<Document, ApiError> {
         match self {
-            Self::Text(text, _) => Ok(Json::Text(text)),
-            Self::Gzip(encoder) => Ok(Json::Gzip(encoder.finish().map_err(DocumentError::Gzip)?)),
+            Self::Text(text, _) => Ok(Document::Text(text)),
+            Self::Gzip(encoder) => Ok(Document::Gzip(encoder.finish().map_err(DocumentError::Gzip)?)),
             Self::Refused(error) => Err(error),
         }
     }
-}
-
-/// The same JSON with two spaces of indentation, every token unchanged; `None` if that exceeds `max_bytes`.
-pub(super) fn pretty(json: &str, max_bytes: usize) -> Option<String> {
-    if json.len() > max_bytes {
-        return None;
-    }
-    let mut out = String::with_capacity(json.len() * 2);
-    let mut depth = 0_usize;
-    let mut rest = json;
-    let indent = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    while let Some(token) = rest.chars().next() {
-        let end = match token {
-            '"' => string_len(rest),
-            _ => token.len_utf8(),
-        };
-        let (text, after) = rest.split_at(end);
-        rest = after;
-        match token {
-            '{' | '[' => {
-                out.push(token);
-                let inner = rest.trim_start();
-                // An empty object or array stays on one line.
-                if inner.starts_with(['}', ']']) {
-                    out.push_str(&inner[..1]);
-                    rest = &inner[1..];
-                } else {
-                    depth += 1;
-                    indent(&mut out, depth);
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                indent(&mut out, depth);
-                out.push(token);
-            }
-            ',' => {
-                out.push(token);
-                indent(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            ' ' | '\n' | '\r' | '\t' => {}
-            _ => out.push_str(text),
-        }
-        // One line end is still to come.
-        if out.len() >= max_bytes {
-            return None;
-        }
-    }
-    out.push('\n');
-    Some(out)
-}
-
-/// The length of the JSON string at the start of `json`, with its quotes, in bytes.
-fn string_len(json: &str) -> usize {
-    let mut escaped = false;
-    for (index, byte) in json.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return index + 1,
-            _ => {}
-        }
-    }
-    json.len()
 }
 
 #[cfg(test)]
@@ -445,8 +379,8 @@ mod tests {
 
     fn cut(subset: &Subset, json: &str) -> String {
         match subset.of_document(json.to_owned(), false).unwrap() {
-            Json::Text(text) => text,
-            Json::Gzip(_) => panic!("compressed"),
+            Document::Text(text) => text,
+            Document::Gzip(_) => panic!("compressed"),
         }
     }
 
@@ -506,28 +440,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn pretty_json_has_every_token_of_the_plain_one() {
-        assert_eq!(
-            pretty(r#"{"a" :[1.10,{ },[ ],"x, \"{y}\"\\"],"b":null}"#, 1_000).unwrap(),
-            "{\n  \"a\": [\n    1.10,\n    {},\n    [],\n    \"x, \\\"{y}\\\"\\\\\"\n  ],\n  \"b\": null\n}\n"
-        );
-    }
-
-    #[test]
-    fn pretty_json_is_limited_before_and_after() {
-        for (json, max_bytes, expected) in [
-            ("[      ]", 8, Some("[]\n")),
-            ("[      ]", 7, None),
-            ("[1]", 8, Some("[\n  1\n]\n")),
-            ("[1]", 7, None),
-        ] {
-            assert_eq!(pretty(json, max_bytes).as_deref(), expected, "{json} in {max_bytes}");
-        }
-    }
-
     /// What comes of these parts, one after the other.
-    fn output<'a>(accepts_gzip: bool, parts: impl IntoIterator<Item = &'a str>) -> Result<Json, ApiError> {
+    fn output<'a>(
+        accepts_gzip: bool,
+        parts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Document, ApiError> {
         let mut output = Output::Text(String::new(), accepts_gzip);
         parts.into_iter().for_each(|part| output.push(part));
         output.finish()
@@ -538,18 +455,21 @@ mod tests {
         let most = " ".repeat(MAX_TEXT_BYTES);
         for accepts_gzip in [true, false] {
             let fits = output(accepts_gzip, [&most[1..], "}"]);
-            assert!(matches!(fits, Ok(Json::Text(text)) if text.len() == MAX_TEXT_BYTES), "{accepts_gzip}");
+            assert!(
+                matches!(fits, Ok(Document::Text(text)) if text.len() == MAX_TEXT_BYTES),
+                "{accepts_gzip}"
+            );
         }
         let refused = output(false, [&most, "}"]);
         assert!(matches!(refused, Err(ApiError::CompressionRequired)));
-        let Ok(Json::Gzip(gzip)) = output(true, [&most, "}"]) else { panic!("not compressed") };
-        assert!(crate::store::inflate(&gzip).is_ok_and(|text| text == most + "}"));
+        let Ok(Document::Gzip(gzip)) = output(true, [&most, "}"]) else { panic!("not compressed") };
+        assert!(table::gzip::inflate(&gzip).is_ok_and(|text| text == most + "}"));
     }
 
     #[test]
     fn output_that_is_too_large_even_compressed_is_refused() {
         // Repeated farther apart than gzip looks back (RFC 1951 §2).
-        let noise = local::noise_text(1, 64 << 10);
+        let noise = testkit::noise_text(1, 64 << 10);
         let parts = std::iter::repeat_n(&*noise, 160).chain(["}"]);
         let Err(ApiError::Store(error)) = output(true, parts) else { panic!("not refused") };
         assert!(error.to_string().contains("too large"), "{error}");

@@ -7,7 +7,7 @@ use lambda_http::http::header::{
     HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
 };
 
-use crate::store::Properties;
+use table::document::Properties;
 
 /// The result of a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,19 +7,17 @@ use std::pin::Pin;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use imaging_study::aws;
-use imaging_study::config::process_env;
+use imaging_study::config::{Config, process_env};
 use lambda_http::{Body, Error, IntoResponse, Request, RequestExt as _, Response, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let roots = process_env("AWS_CA_BUNDLE")
-        .map(|path| aws::ca_bundle("AWS_CA_BUNDLE", path.as_ref()))
-        .transpose()?;
-    let mut config = aws_sdk_dynamodb::config::Builder::from(&aws::sdk_config(roots, 1).await);
-    config.set_endpoint_url(process_env("AWS_ENDPOINT_URL_DYNAMODB"));
+    let Config { account, aws_ca_bundle, dynamodb_endpoint, table_name, .. } = Config::from_env(process_env)?;
+    let roots = aws_ca_bundle.map(|path| aws::ca_bundle("AWS_CA_BUNDLE", &path)).transpose()?;
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&aws::sdk_config(account, roots, 1));
+    config.set_endpoint_url(dynamodb_endpoint);
     let client = Client::from_conf(config.build());
-    let table = process_env("TABLE_NAME").ok_or("TABLE_NAME is required")?;
-    let (client, table) = (&client, table.as_str());
+    let (client, table) = (&client, table_name.as_str());
     run(service_fn(move |request: Request| async move {
         let parameters = request.path_parameters();
         let key = |name| AttributeValue::S(parameters.first(name).unwrap_or_default().to_owned());
@@ -37,15 +35,15 @@ async fn main() -> Result<(), Error> {
             Some((_, AttributeValue::S(text))) => Body::Text(text),
             _ => return Err(Error::from("no document")),
         };
-        Ok(Answer(Response::new(body)))
+        Ok(Unconverted(Response::new(body)))
     }))
     .await
 }
 
 /// A response as it is: `lambda_http`'s own conversion takes a body without headers for text.
-struct Answer(Response<Body>);
+struct Unconverted(Response<Body>);
 
-impl IntoResponse for Answer {
+impl IntoResponse for Unconverted {
     fn into_response(self) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
         Box::pin(ready(self.0))
     }

@@ -1,0 +1,20 @@
+//! What an item of the table is.
+//!
+//! - [`id`]: the identifiers of sites and studies.
+//! - [`attribute`]: the names of attributes.
+//! - [`document`]: a document, and its properties.
+//! - [`read`]: items in any stored form become documents.
+//! - [`write`]: documents become items.
+//! - [`gzip`]: how documents are compressed.
+//! - [`limit`]: how large a document may be.
+//! - [`error`]: why an item cannot be read.
+
+pub mod attribute;
+pub mod document;
+pub mod error;
+pub mod gzip;
+pub mod id;
+pub mod limit;
+mod native;
+pub mod read;
+pub mod write;

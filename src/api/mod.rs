@@ -1,0 +1,21 @@
+//! The API: events in, responses out.
+
+mod conditional;
+mod error;
+mod event;
+mod metadata;
+mod negotiation;
+mod payload;
+mod reply;
+mod route;
+mod study;
+mod subset;
+
+pub use self::error::ApiError;
+pub use self::event::{Event, MalformedEvent};
+pub(crate) use self::metadata::Metadata;
+pub use self::negotiation::Media;
+pub(crate) use self::payload::{Payload, PayloadFormat};
+pub(crate) use self::reply::{body_len, without_body};
+pub(crate) use self::route::{RequestPath, Route, is_read};
+pub(crate) use self::study::{ResponseOptions, response_to_head, response_to_study};
