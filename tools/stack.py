@@ -93,18 +93,6 @@ def revision(parameters):
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def for_managed_instances(template):
-    """Replaces the function's VpcConfig by its CapacityProviderConfig.
-
-    SAM refuses a template that has both, whatever the conditions: see the comment in `template.yaml`.
-    """
-    function = template["Resources"]["Function"]
-    function["Properties"]["CapacityProviderConfig"] = function["Metadata"]["CapacityProviderConfig"]
-    del function["Properties"]["VpcConfig"]
-    # An empty ARN is for classic Lambda only.
-    del template["Parameters"]["CapacityProviderArn"]["Default"]
-
-
 def architecture(bootstrap):
     """The architecture that an executable was built for, in Lambda's words."""
     if not bootstrap.is_file():

@@ -2,19 +2,19 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
 
+import botocore.session
+from botocore.endpoint_provider import EndpointProvider
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 CFN_LINT = pathlib.Path(PYTHON).with_name("cfn-lint")
-
-
-PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:studies"
 
 
 class Transformed(unittest.TestCase):
@@ -24,21 +24,28 @@ class Transformed(unittest.TestCase):
     def test_the_form_without_codedeploy_has_no_findings(self):
         self.assertEqual(findings(ROOT / "template.yaml", "DeploymentPreferenceEnabled=false"), [])
 
-    def test_the_form_for_managed_instances_has_no_findings(self):
-        self.assertEqual(findings(ROOT / "template.yaml", f"CapacityProviderArn={PROVIDER}", "MemorySize=2048"), [])
-
-    def test_only_the_form_for_managed_instances_names_the_provider_and_no_network(self):
-        provider = {
-            "LambdaManagedInstancesCapacityProviderConfig": {
-                "CapacityProviderArn": {"Ref": "CapacityProviderArn"},
-                "ExecutionEnvironmentMemoryGiBPerVCpu": {"Ref": "MemoryGiBPerVCpu"},
-                "PerExecutionEnvironmentMaxConcurrency": {"Ref": "MaxConcurrency"},
-            }
-        }
-        managed = properties(f"CapacityProviderArn={PROVIDER}")
-        self.assertEqual((managed.get("CapacityProviderConfig"), managed.get("VpcConfig")), (provider, None))
-        classic = properties()
-        self.assertEqual((classic.get("CapacityProviderConfig"), "VpcConfig" in classic), (None, True))
+    def test_the_endpoints_of_dynamodb_are_those_of_the_sdk(self):
+        transformed = json.loads(run(PYTHON, ROOT / "tools/transform", ROOT / "template.yaml"))
+        loader = botocore.session.get_session().get_component("data_loader")
+        rules = EndpointProvider(
+            loader.load_service_model("dynamodb", "endpoint-rule-set-1"), loader.load_data("partitions")
+        )
+        for region, partition, suffix in [
+            ("us-east-1", "aws", "amazonaws.com"),
+            ("us-gov-west-1", "aws-us-gov", "amazonaws.com"),
+            ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
+        ]:
+            for kind in ("fips", "dual-stack", "fips-dual-stack"):
+                # GovCloud's own name for its FIPS endpoint is the standard one; dynamodb-fips leads there, too.
+                if (partition, kind) == ("aws-us-gov", "fips"):
+                    continue
+                given = {
+                    "DynamoDbEndpoint": kind, "AWS::Region": region, "AWS::Partition": partition, "AWS::URLSuffix": suffix
+                }
+                expected = rules.resolve_endpoint(Region=region, UseFIPS="fips" in kind, UseDualStack="dual" in kind)
+                with self.subTest(region=region, kind=kind):
+                    self.assertEqual(evaluated(transformed, endpoint(transformed), given), expected.url)
+        self.assertEqual(evaluated(transformed, endpoint(transformed), {"DynamoDbEndpoint": "standard"}), "")
 
     def test_versions_stay_to_roll_back_to(self):
         # A new logical id (code, template) deletes the old resource, a new description (Revision) replaces it.
@@ -77,10 +84,31 @@ class Transformed(unittest.TestCase):
             self.assertIn("E3004", {finding.split()[0] for finding in findings(path)})
 
 
-def properties(*parameters):
-    """Those of the function in the transformed template."""
-    transformed = json.loads(run(PYTHON, ROOT / "tools/transform", ROOT / "template.yaml", *parameters))
-    return transformed["Resources"]["Function"]["Properties"]
+def endpoint(transformed):
+    variables = transformed["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    return variables["AWS_ENDPOINT_URL_DYNAMODB"]
+
+
+def evaluated(template, value, given):
+    """What CloudFormation makes of a value with these parameters, as far as the endpoint needs it."""
+    if not isinstance(value, dict):
+        return value
+    [(function, argument)] = value.items()
+    if function == "Fn::Sub":
+        text, names = argument
+        names = {**given, **{name: evaluated(template, part, given) for name, part in names.items()}}
+        return re.sub(r"\$\{([^}]+)\}", lambda name: names[name[1]], text)
+    if function == "Fn::If":
+        condition = evaluated(template, template["Conditions"][argument[0]], given)
+        return evaluated(template, argument[1 if condition else 2], given)
+    if function == "Ref":
+        return given[argument]
+    parts = [evaluated(template, part, given) for part in argument]
+    return {
+        "Fn::Equals": lambda: parts[0] == parts[1],
+        "Fn::Or": lambda: any(parts),
+        "Fn::FindInMap": lambda: template["Mappings"][parts[0]][parts[1]][parts[2]],
+    }[function]()
 
 
 def findings(template, *parameters):
