@@ -1,5 +1,5 @@
 // Opens the page /docs of the local server in headless Chromium, sends the request that it has ready, and looks for the study in
-// the answer. Fails on anything that the page wants from another host. The first argument, if any, is the file for a
+// the response. Fails on anything that the page wants from another host. The first argument, if any, is the file for a
 // screenshot.
 
 import { existsSync } from 'node:fs';
@@ -40,20 +40,20 @@ try {
   await page.goto(`http://127.0.0.1:${port}/docs`);
   const operation = page.locator('#operations-ImagingStudy-readImagingStudy');
   await operation.locator('.opblock-summary').click();
-  const answer = operation.locator('.live-responses-table tbody tr.response');
+  const response = operation.locator('.live-responses-table tbody tr.response');
   const examples = operation.locator('tr[data-param-name=id] select');
   for (const [example, id] of Object.entries(STUDIES)) {
     await examples.selectOption(example);
     await operation.getByRole('button', { name: 'Execute' }).click();
-    const body = answer.locator('.highlight-code', { hasText: `"id": "${id}"` }).first();
+    const body = response.locator('.highlight-code', { hasText: `"id": "${id}"` }).first();
     await body.waitFor();
-    console.log(`${example}: ${(await answer.locator('.response-col_status').innerText()).trim()}`);
+    console.log(`${example}: ${(await response.locator('.response-col_status').innerText()).trim()}`);
   }
   if (faults.length > 0) throw new Error(faults.join('\n'));
   if (screenshot) {
     // Not the token, which is in the curl command.
     await page.addStyleTag({ content: '.curl-command { display: none }' });
-    await answer.scrollIntoViewIfNeeded();
+    await response.scrollIntoViewIfNeeded();
     await page.screenshot({ path: screenshot });
   }
   console.log(`Chromium ${browser.version()}: each sample study is on the page`);

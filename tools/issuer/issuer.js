@@ -87,17 +87,17 @@ const { authority, key, cert } = await kept('certificates.json', certificates);
 const bundle = join(state, 'authority.pem');
 writeFileSync(bundle, authority);
 let keys = await kept('keys.json', async () => [await signingKey()]);
-let answer = provider(keys).callback();
+let handle = provider(keys).callback();
 
 process.on('SIGHUP', async () => {
   // The key before the new one stays published until the next rotation: its tokens are still valid.
   keys = [await signingKey(), keys[0]];
   writeFileSync(join(state, 'keys.json'), JSON.stringify(keys));
-  answer = provider(keys).callback();
+  handle = provider(keys).callback();
   console.log(`Rotated: ${keys[0].kid} signs now.`);
 });
 
-createServer({ key, cert }, (request, response) => answer(request, response)).listen(Number(port), '127.0.0.1', () => {
+createServer({ key, cert }, (request, response) => handle(request, response)).listen(Number(port), '127.0.0.1', () => {
   console.log(`
 The issuer is ${issuer}. Press Ctrl-C to stop it; kill -HUP ${process.pid} rotates its key.
 

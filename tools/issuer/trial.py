@@ -52,8 +52,8 @@ def token(issuer, bundle):
     request = urllib.request.Request(
         f"{issuer}/token", b"grant_type=client_credentials", {"Authorization": f"Basic {credentials}"}
     )
-    with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=bundle)) as answer:
-        return json.load(answer)["access_token"]
+    with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=bundle)) as response:
+        return json.load(response)["access_token"]
 
 
 def key_id(jwt):
