@@ -49,6 +49,7 @@ TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
 lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, openapi.yaml and the tools
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- $(TEMPLATES)
+	$(PYTHON) tools/circles
 	.venv/sam/bin/python -m unittest discover --quiet --start-directory tools
 	.venv/checkov/bin/checkov $(TEMPLATES:%=--file %) --framework cloudformation --quiet --compact --skip-download
 	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \

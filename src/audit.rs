@@ -165,7 +165,7 @@ impl Audit {
     }
 }
 
-/// Writes the audit line of an invocation whose event is malformed. API Gateway answers it with 500.
+/// Writes the audit line of an invocation whose event is malformed. API Gateway responds with 500.
 pub(crate) fn malformed_event(lambda: &Context, error: &MalformedEvent, cold_start: bool) {
     tracing::error!(
         target: AUDIT,

@@ -75,7 +75,7 @@ pub fn sdk_config(account: Account, ca_bundle: Option<Vec<u8>>, max_idle_connect
 pub fn ca_bundle(variable: &'static str, path: &Path) -> Result<Vec<u8>, CaBundleError> {
     let pem = std::fs::read(path).map_err(|error| CaBundleError::Unreadable(variable, error))?;
     let mut certificates = CertificateDer::pem_slice_iter(&pem).peekable();
-    // The client panics over a certificate that this refuses.
+    // The client panics over a certificate that this rejects.
     let usable = |certificate: Result<CertificateDer<'_>, _>| {
         certificate.is_ok_and(|certificate| anchor_from_trusted_cert(&certificate).is_ok())
     };

@@ -215,12 +215,14 @@ fn key_source(
         ));
     }
     match (url, secret, jwks) {
-        (Some(url), None, None) => KeySource::url(&url).map_err(|error| Error::must_be(JWT_JWKS_URL, error)),
+        (Some(url), None, None) => {
+            KeySource::url(&url).map_err(|error| Error::new(JWT_JWKS_URL, error.to_string()))
+        }
         (None, Some(arn), None) => {
-            KeySource::secret(&arn).map_err(|error| Error::must_be(JWT_JWKS_SECRET_ARN, error))
+            KeySource::secret(&arn).map_err(|error| Error::new(JWT_JWKS_SECRET_ARN, error.to_string()))
         }
         (None, None, Some(set)) => {
-            let wrong = |error| Error::must_be(JWT_JWKS, format!("a JWK Set with a usable key, but {error}"));
+            let wrong = |error| Error::new(JWT_JWKS, format!("the key set is rejected: {error}"));
             KeySource::jwks(&set, algorithms).map_err(wrong)
         }
         (None, None, None) => {
@@ -573,11 +575,11 @@ mod tests {
     #[test]
     fn a_rejected_key_set_is_rejected_with_the_reason() {
         for (set, reason) in [
-            ("x", "JWT_JWKS: must be a JWK Set with a usable key, but it is not a JWK Set (RFC 7517 §5)"),
-            (r#"{"keys":[]}"#, "JWT_JWKS: must be a JWK Set with a usable key, but it has no keys"),
+            ("x", "JWT_JWKS: the key set is rejected: not a JWK Set (RFC 7517 §5)"),
+            (r#"{"keys":[]}"#, "JWT_JWKS: the key set is rejected: no keys"),
             (
                 r#"{"keys":[{},{"kty":"oct","k":"AAAA"}]}"#,
-                "JWT_JWKS: must be a JWK Set with a usable key, but none of its keys is usable (malformed, alg_not_allowed)",
+                "JWT_JWKS: the key set is rejected: no usable key (malformed, alg_not_allowed)",
             ),
         ] {
             assert_eq!(message(&[(JWT_JWKS, set)]), reason);

@@ -1,53 +1,68 @@
 //! API errors and the responses they map to.
 
-use std::borrow::Cow;
-
 use lambda_http::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde_json::json;
 use table::error::{DocumentError, chain};
 use table::id::IdError;
+use thiserror::Error;
 
 use super::negotiation::Media;
 use super::reply::{VARY_BY, response};
-use crate::auth::{AccessDenied, AuthError, KeysUnavailable, TokenError};
+use crate::auth::{AuthError, Forbidden, KeysUnavailable, TokenError};
 use crate::store::StoreError;
 
-/// Why a request does not get its document.
-#[derive(Debug)]
+/// Why a request does not get its document, as the client reads it.
+#[derive(Debug, Error)]
 pub enum ApiError {
     /// The method is neither GET nor HEAD.
+    #[error("Method not allowed")]
     MethodNotAllowed,
     /// The token is missing or not accepted.
+    #[error("Unauthorized")]
     Token(TokenError),
     /// No key set could be loaded, so no token can be verified.
+    #[error("Service Unavailable")]
     KeysUnavailable(KeysUnavailable),
     /// The path is not a route of this service.
+    #[error("Not Found")]
     RouteNotFound,
     /// The path names a FHIR resource or interaction other than reading an ImagingStudy.
+    #[error("Only ImagingStudy/{{id}} and metadata are supported")]
     InteractionNotSupported,
     /// The path's `siteId` or `id` is malformed.
+    #[error(transparent)]
     InvalidId(IdError),
     /// The token's SMART scopes do not grant this read.
+    #[error("The token's scopes do not grant this read")]
     ScopeInsufficient,
     /// The token's `patient/` scope is for another patient than the study's.
+    #[error("The token's scopes do not grant this read")]
     PatientNotGranted,
     /// The token does not grant the site.
+    #[error("Not Found")]
     SiteNotGranted,
     /// There is no such study.
+    #[error("Not Found")]
     StudyNotFound,
     /// The client accepts neither JSON media type.
+    #[error("Only application/json and application/fhir+json can be sent")]
     MediaNotAcceptable,
     /// The client accepts neither gzip nor uncompressed text.
+    #[error("Only the content codings gzip and identity can be sent")]
     CodingNotAcceptable,
     /// The document is too large to be sent uncompressed, and the client does not accept gzip.
+    #[error("The study is too large to be sent uncompressed: send Accept-Encoding: gzip")]
     CompressionRequired,
     /// `If-Match` or `If-Unmodified-Since` is false.
+    #[error("The study is not in the state that the request's preconditions name")]
     PreconditionFailed,
     /// The study could not be read, or cannot be served.
-    Store(StoreError),
+    #[error("{}", reason_phrase(.0))]
+    Store(#[source] StoreError),
     /// The handler panicked.
+    #[error("Internal Server Error")]
     Panicked,
 }
 
@@ -138,13 +153,13 @@ impl ApiError {
             _ => {}
         }
         let body = match media {
-            Media::Json => json!({ "message": self.message(), "statusCode": status.as_u16() }),
+            Media::Json => json!({ "message": self.to_string(), "statusCode": status.as_u16() }),
             Media::FhirJson => json!({
                 "resourceType": "OperationOutcome",
                 "issue": [{
                     "severity": "error",
                     "code": self.issue_type(),
-                    "diagnostics": self.message(),
+                    "diagnostics": self.to_string(),
                 }],
             }),
         };
@@ -160,31 +175,6 @@ impl ApiError {
             }
             _ => 1,
         }
-    }
-
-    fn message(&self) -> Cow<'static, str> {
-        let message = match self {
-            Self::InvalidId(error) => return error.to_string().into(),
-            Self::Token(_) => "Unauthorized",
-            Self::ScopeInsufficient | Self::PatientNotGranted => "The token's scopes do not grant this read",
-            Self::RouteNotFound | Self::SiteNotGranted | Self::StudyNotFound => "Not Found",
-            Self::InteractionNotSupported => "Only ImagingStudy/{id} and metadata are supported",
-            Self::MethodNotAllowed => "Method not allowed",
-            Self::MediaNotAcceptable => "Only application/json and application/fhir+json can be sent",
-            Self::CodingNotAcceptable => "Only the content codings gzip and identity can be sent",
-            Self::CompressionRequired => {
-                "The study is too large to be sent uncompressed: send Accept-Encoding: gzip"
-            }
-            Self::PreconditionFailed => "The study is not in the state that the request's preconditions name",
-            Self::Store(StoreError::Refused(_) | StoreError::Document(_)) | Self::Panicked => {
-                "Internal Server Error"
-            }
-            Self::KeysUnavailable(_) | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
-                "Service Unavailable"
-            }
-            Self::Store(StoreError::Timeout) => "Gateway Timeout",
-        };
-        message.into()
     }
 
     /// A code of the value set `issue-type` (FHIR R4).
@@ -209,6 +199,15 @@ impl ApiError {
     }
 }
 
+/// The cause stays in the log.
+fn reason_phrase(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Refused(_) | StoreError::Document(_) => "Internal Server Error",
+        StoreError::Throttled(_) | StoreError::Unreachable(_) => "Service Unavailable",
+        StoreError::Timeout => "Gateway Timeout",
+    }
+}
+
 const INSUFFICIENT_SCOPE: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
 
 /// A challenge (RFC 6750 §3): without an error code if the request has no credentials, else `invalid_token`.
@@ -224,8 +223,8 @@ fn challenge(reason: TokenError) -> HeaderValue {
 }
 
 impl From<AuthError> for ApiError {
-    fn from(refusal: AuthError) -> Self {
-        match refusal {
+    fn from(error: AuthError) -> Self {
+        match error {
             AuthError::Token(reason) => Self::Token(reason),
             AuthError::KeysUnavailable(unavailable) => Self::KeysUnavailable(unavailable),
         }
@@ -238,11 +237,11 @@ impl From<IdError> for ApiError {
     }
 }
 
-impl From<AccessDenied> for ApiError {
-    fn from(denial: AccessDenied) -> Self {
-        match denial {
-            AccessDenied::Scope => Self::ScopeInsufficient,
-            AccessDenied::Site => Self::SiteNotGranted,
+impl From<Forbidden> for ApiError {
+    fn from(forbidden: Forbidden) -> Self {
+        match forbidden {
+            Forbidden::Scope => Self::ScopeInsufficient,
+            Forbidden::Site => Self::SiteNotGranted,
         }
     }
 }

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_refused_beyond_64_characters_and_a_site_beyond_128() {
+    fn an_id_is_rejected_beyond_64_characters_and_a_site_beyond_128() {
         assert!(FhirId::parse(&"a".repeat(64)).is_ok());
         assert!(FhirId::parse(&"a".repeat(65)).is_err());
         assert!(SiteId::parse(&"a".repeat(128)).is_ok());

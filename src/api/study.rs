@@ -260,8 +260,8 @@ mod tests {
         assert!(!is_gzip(quotes(most), &accepting("identity, gzip;q=0.5")));
         assert!(is_gzip(quotes(most + 1), &accepting("identity, gzip;q=0.5")));
         assert!(!is_gzip(quotes(most), &accepting("identity")));
-        let refused = body(quotes(most + 1), &accepting("identity"));
-        assert!(matches!(refused, Err(ApiError::CompressionRequired)));
+        let rejected = body(quotes(most + 1), &accepting("identity"));
+        assert!(matches!(rejected, Err(ApiError::CompressionRequired)));
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         // Repeated farther apart than gzip looks back (RFC 1951 §2).
         let noise = testkit::noise_text(1, 64 << 10).repeat(160);
         let Err(ApiError::Store(error)) = body(Document::Text(noise), &accepting("gzip")) else {
-            panic!("not refused")
+            panic!("no error")
         };
         assert!(error.to_string().contains("too large"), "{error}");
     }

@@ -333,14 +333,14 @@ enum Output {
     /// Text, and whether it may be compressed.
     Text(String, bool),
     Gzip(Box<GzEncoder<Vec<u8>>>),
-    Refused(ApiError),
+    Failed(ApiError),
 }
 
 impl Output {
     fn push(&mut self, part: &str) {
         match self {
             Self::Text(text, _) if text.len() + part.len() <= MAX_TEXT_BYTES => text.push_str(part),
-            Self::Text(_, false) => *self = Self::Refused(ApiError::CompressionRequired),
+            Self::Text(_, false) => *self = Self::Failed(ApiError::CompressionRequired),
             Self::Text(text, true) => {
                 let text = std::mem::take(text);
                 *self = Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast()).into());
@@ -350,12 +350,12 @@ impl Output {
             Self::Gzip(encoder) => {
                 for chunk in part.as_bytes().chunks(CHUNK_BYTES) {
                     if !fits_response(encoder.get_ref().len()) || encoder.write_all(chunk).is_err() {
-                        *self = Self::Refused(DocumentError::TooLarge.into());
+                        *self = Self::Failed(DocumentError::TooLarge.into());
                         return;
                     }
                 }
             }
-            Self::Refused(_) => {}
+            Self::Failed(_) => {}
         }
     }
 
@@ -363,7 +363,7 @@ impl Output {
         match self {
             Self::Text(text, _) => Ok(Document::Text(text)),
             Self::Gzip(encoder) => Ok(Document::Gzip(encoder.finish().map_err(DocumentError::Gzip)?)),
-            Self::Refused(error) => Err(error),
+            Self::Failed(error) => Err(error),
         }
     }
 }
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn output_that_a_response_cannot_carry_as_text_is_compressed_or_refused() {
+    fn output_that_a_response_cannot_carry_as_text_is_compressed_or_rejected() {
         let most = " ".repeat(MAX_TEXT_BYTES);
         for accepts_gzip in [true, false] {
             let fits = output(accepts_gzip, [&most[1..], "}"]);
@@ -460,18 +460,18 @@ mod tests {
                 "{accepts_gzip}"
             );
         }
-        let refused = output(false, [&most, "}"]);
-        assert!(matches!(refused, Err(ApiError::CompressionRequired)));
+        let rejected = output(false, [&most, "}"]);
+        assert!(matches!(rejected, Err(ApiError::CompressionRequired)));
         let Ok(Document::Gzip(gzip)) = output(true, [&most, "}"]) else { panic!("not compressed") };
         assert!(table::gzip::inflate(&gzip).is_ok_and(|text| text == most + "}"));
     }
 
     #[test]
-    fn output_that_is_too_large_even_compressed_is_refused() {
+    fn output_that_is_too_large_even_compressed_is_an_error() {
         // Repeated farther apart than gzip looks back (RFC 1951 §2).
         let noise = testkit::noise_text(1, 64 << 10);
         let parts = std::iter::repeat_n(&*noise, 160).chain(["}"]);
-        let Err(ApiError::Store(error)) = output(true, parts) else { panic!("not refused") };
+        let Err(ApiError::Store(error)) = output(true, parts) else { panic!("no error") };
         assert!(error.to_string().contains("too large"), "{error}");
     }
 }

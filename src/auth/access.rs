@@ -73,10 +73,10 @@ impl Principal {
 
     /// Whose studies of `site` the principal may read. Scopes are checked first, so that a token whose scopes grant nothing
     /// learns nothing about sites.
-    pub fn authorize(&self, site: &SiteId) -> Result<PatientFilter, AccessDenied> {
-        let ScopeGrant::Read(patients) = &self.grant else { return Err(AccessDenied::Scope) };
+    pub fn authorize(&self, site: &SiteId) -> Result<PatientFilter, Forbidden> {
+        let ScopeGrant::Read(patients) = &self.grant else { return Err(Forbidden::Scope) };
         match &self.sites {
-            Sites::These(ids) if !ids.iter().any(|id| id == site.as_str()) => Err(AccessDenied::Site),
+            Sites::These(ids) if !ids.iter().any(|id| id == site.as_str()) => Err(Forbidden::Site),
             Sites::These(_) | Sites::All => Ok(patients.clone()),
         }
     }
@@ -84,7 +84,7 @@ impl Principal {
 
 /// Why a principal may not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum AccessDenied {
+pub enum Forbidden {
     /// The token carries SMART scopes, or must, and none of them grants reading an `ImagingStudy`.
     #[error("no scope of the token grants reading an ImagingStudy")]
     Scope,
@@ -143,7 +143,7 @@ mod tests {
         Access { all_sites: Some(AllSites::parse(rule).unwrap()), ..access() }
     }
 
-    fn authorize(claims: &Value, access: &Access, site: &str) -> Result<PatientFilter, AccessDenied> {
+    fn authorize(claims: &Value, access: &Access, site: &str) -> Result<PatientFilter, Forbidden> {
         Principal::from_claims(claims, access).unwrap().authorize(&SiteId::parse(site).unwrap())
     }
 
@@ -151,7 +151,7 @@ mod tests {
         authorize(claims, access, site) == Ok(PatientFilter::AnySubject)
     }
 
-    fn scoped(scope: &Value) -> Result<PatientFilter, AccessDenied> {
+    fn scoped(scope: &Value) -> Result<PatientFilter, Forbidden> {
         authorize(&json!({"siteIds": "4", "scope": scope, "patient": "p-1"}), &access(), "4")
     }
 
@@ -308,10 +308,10 @@ mod tests {
         for patient in [json!(null), json!(1), json!(""), json!("a b"), json!("Patient/p-1"), json!(["p-1"])]
         {
             let claims = json!({"siteIds": "4", "scope": "patient/*.rs", "patient": patient});
-            assert_eq!(authorize(&claims, &access(), "4"), Err(AccessDenied::Scope), "{patient}");
+            assert_eq!(authorize(&claims, &access(), "4"), Err(Forbidden::Scope), "{patient}");
         }
         let claims = json!({"siteIds": "4", "scope": "patient/*.rs"});
-        assert_eq!(authorize(&claims, &access(), "4"), Err(AccessDenied::Scope));
+        assert_eq!(authorize(&claims, &access(), "4"), Err(Forbidden::Scope));
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
             "user/%2A.rs",
             "patient/ImagingStudy.rs?x=y",
         ] {
-            assert_eq!(scoped(&json!(scope)), Err(AccessDenied::Scope), "{scope}");
+            assert_eq!(scoped(&json!(scope)), Err(Forbidden::Scope), "{scope}");
         }
     }
 
@@ -364,7 +364,7 @@ mod tests {
             let claims = json!({"siteIds": "4", "scope": scope});
             let required = Access { smart_scopes: SmartScopes::Required, ..access() };
             assert_eq!(authorize(&claims, &access(), "4"), Ok(PatientFilter::AnySubject), "{scope}");
-            assert_eq!(authorize(&claims, &required, "4"), Err(AccessDenied::Scope), "{scope}");
+            assert_eq!(authorize(&claims, &required, "4"), Err(Forbidden::Scope), "{scope}");
         }
     }
 
@@ -383,7 +383,7 @@ mod tests {
             assert_eq!(authorize(&claims, &required, "4"), Ok(PatientFilter::AnySubject), "{claims}");
         }
         let elsewhere = json!({"siteIds": 4, "scopes": reading});
-        assert_eq!(authorize(&elsewhere, &required, "4"), Err(AccessDenied::Scope));
+        assert_eq!(authorize(&elsewhere, &required, "4"), Err(Forbidden::Scope));
     }
 
     #[test]
@@ -408,8 +408,8 @@ mod tests {
     #[test]
     fn scopes_are_checked_before_sites() {
         let claims = json!({"siteIds": "4", "scope": "user/Patient.read"});
-        assert_eq!(authorize(&claims, &access(), "5"), Err(AccessDenied::Scope));
-        assert_eq!(authorize(&json!({"siteIds": "4"}), &access(), "5"), Err(AccessDenied::Site));
+        assert_eq!(authorize(&claims, &access(), "5"), Err(Forbidden::Scope));
+        assert_eq!(authorize(&json!({"siteIds": "4"}), &access(), "5"), Err(Forbidden::Site));
     }
 
     #[test]

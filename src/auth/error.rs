@@ -17,22 +17,17 @@ pub struct KeysUnavailable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// The token is rejected.
-    #[error("token rejected: {}", .0.code())]
-    Token(TokenError),
-    /// The token cannot be judged at the moment.
+    #[error("the token is rejected")]
+    Token(#[from] TokenError),
+    /// The token cannot be verified at the moment.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
 }
 
-impl From<TokenError> for AuthError {
-    fn from(reason: TokenError) -> Self {
-        Self::Token(reason)
-    }
-}
-
 /// Why a token is rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, Error, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[error("{}", self.code())]
 pub enum TokenError {
     /// No `Authorization` header.
     TokenMissing,

@@ -91,19 +91,19 @@ enum Name {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SetError {
     /// Not JSON, or not an object with a list of keys.
-    #[error("it is not a JWK Set (RFC 7517 §5)")]
+    #[error("not a JWK Set (RFC 7517 §5)")]
     Malformed,
     /// More keys than any provider publishes.
-    #[error("it has more than {MAX_KEYS} keys")]
+    #[error("more than {MAX_KEYS} keys")]
     TooMany,
     /// A set without keys.
-    #[error("it has no keys")]
+    #[error("no keys")]
     Empty,
     /// Every key was skipped, for these reasons.
-    #[error("none of its keys is usable ({0})")]
+    #[error("no usable key ({0})")]
     NoneUsable(String),
     /// A secret that is JSON, but neither a JWK Set nor a JWK.
-    #[error("it is JSON, but neither a JWK Set nor a JWK")]
+    #[error("JSON, but neither a JWK Set nor a JWK")]
     NotAKey,
 }
 

@@ -50,14 +50,14 @@ enum Source {
 #[derive(Clone, Debug)]
 pub(super) struct HttpsUrl(Uri);
 
-/// Why a value names no key source. The message completes "must be" and never repeats the value.
+/// Why a value names no key source. The message never repeats the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SourceError {
     /// Not an absolute `https` URL, or one with a user name or a fragment.
-    #[error("an https URL without user name and fragment")]
+    #[error("must be an https URL without user name and fragment")]
     Url,
     /// Not the ARN of a secret.
-    #[error("the ARN of a Secrets Manager secret")]
+    #[error("must be the ARN of a Secrets Manager secret")]
     SecretArn,
 }
 
@@ -157,7 +157,7 @@ pub(super) enum FetchError {
     Secret(String),
     #[error("the secret has no value")]
     SecretEmpty,
-    #[error("the key set was rejected: {0}")]
+    #[error("the key set is rejected: {0}")]
     Set(#[from] SetError),
 }
 

@@ -14,7 +14,7 @@ mod strict_json;
 mod token;
 mod verifier;
 
-pub use self::access::{Access, AccessDenied, Principal};
+pub use self::access::{Access, Forbidden, Principal};
 pub use self::certificate::ClientCertificate;
 pub use self::claim::{AllSites, ClaimPath};
 pub use self::error::{AuthError, KeysUnavailable, TokenError};

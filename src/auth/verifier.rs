@@ -63,7 +63,7 @@ impl Verifier {
                     keys = newer;
                     verified = token.verify(&keys);
                 }
-                // The issuer may have published this key since, so the token cannot be judged.
+                // The issuer may have published this key since, so the token may be valid.
                 RefreshOutcome::Failed(unavailable) if error.reason == TokenError::KeyUnknown => {
                     return Err(unavailable.into());
                 }

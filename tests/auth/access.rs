@@ -140,13 +140,13 @@ async fn retry_after_is_the_time_to_the_next_fetch() {
 async fn a_rejected_key_set_is_logged_with_the_reason_and_without_its_content() {
     let secret = SECRET.jwk();
     for (delivered, reason) in [
-        (CONFIDENTIAL.to_owned(), "it is not a JWK Set"),
-        (json!({"keys": CONFIDENTIAL}).to_string(), "it is not a JWK Set"),
+        (CONFIDENTIAL.to_owned(), "not a JWK Set"),
+        (json!({"keys": CONFIDENTIAL}).to_string(), "not a JWK Set"),
         (jwks([json!({"kty": CONFIDENTIAL, "kid": CONFIDENTIAL})]), "unsupported_kty"),
         (jwks([secret, json!({"kty": "EC", "crv": CONFIDENTIAL})]), "alg_not_allowed, unsupported_crv"),
         (jwks([json!({"kty": "EC", "crv": "P-256", "alg": CONFIDENTIAL})]), "alg_not_allowed"),
         (jwks([json!({"kty": "RSA", "n": CONFIDENTIAL, "e": 3})]), "malformed"),
-        (jwks([]), "it has no keys"),
+        (jwks([]), "no keys"),
     ] {
         let issuer = FaultyServer::https().await;
         issuer.set("/keys", Behavior::json(delivered));

@@ -5,7 +5,7 @@
     clippy::expect_used,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
-    reason = "a fault here is a fault of the repository, and stops a test or a trial"
+    reason = "a fault here is a fault of the repository, and stops a test"
 )]
 
 use std::collections::HashMap;

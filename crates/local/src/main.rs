@@ -71,7 +71,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
     let docs = docs::routes(token.is_some());
-    let routes = axum::Router::new().fallback(answer).with_state(service).merge(docs);
+    let routes = axum::Router::new().fallback(respond).with_state(service).merge(docs);
     axum::serve(http, routes)
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;
@@ -132,7 +132,7 @@ async fn load(client: &Client) -> Result<(), Box<dyn Error>> {
 }
 
 /// Hands a request to the function's handler, as the gateway would.
-async fn answer(State(service): State<Arc<Service>>, request: Request) -> axum::response::Response {
+async fn respond(State(service): State<Arc<Service>>, request: Request) -> axum::response::Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
     let query: QueryMap = parts.uri.query().unwrap_or_default().parse().unwrap_or_default();

@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    fn refused(item: Item) -> DocumentError {
+    fn rejected(item: Item) -> DocumentError {
         read(item).expect_err("no reader can serve it")
     }
 
@@ -211,8 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn an_item_without_a_document_is_refused() {
-        assert!(matches!(refused(item([("siteId", s("4"))])), DocumentError::Missing));
+    fn an_item_without_a_document_is_rejected() {
+        assert!(matches!(rejected(item([("siteId", s("4"))])), DocumentError::Missing));
     }
 
     #[test]
@@ -226,10 +226,10 @@ mod tests {
             ("another method", &[&[0x1f, 0x8b, 7][..], &[0; 15]].concat()),
             ("too short", &header_and_trailer[..17]),
         ] {
-            let error = refused(item([("document", b(bytes)), etag()]));
+            let error = rejected(item([("document", b(bytes)), etag()]));
             assert!(matches!(error, DocumentError::Gzip(_)), "{name}");
         }
-        let error = refused(item([("document", b(&header_and_trailer))]));
+        let error = rejected(item([("document", b(&header_and_trailer))]));
         assert!(matches!(error, DocumentError::Gzip(_)), "no etag");
     }
 
@@ -254,9 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_json_is_refused() {
+    fn a_value_that_is_not_json_is_rejected() {
         for value in [n("+1"), n("1."), n(" 1"), n("true"), n("NaN"), b(b"1"), AttributeValue::Ss(vec![])] {
-            let error = refused(item([("document", map("member", value.clone()))]));
+            let error = rejected(item([("document", map("member", value.clone()))]));
             assert!(matches!(error, DocumentError::NotJson), "{value:?}");
         }
     }

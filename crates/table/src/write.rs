@@ -244,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn a_document_whose_head_does_not_fit_an_item_is_refused() {
+    fn a_document_whose_head_does_not_fit_an_item_is_rejected() {
         let json = study("").replace("Patient/7", &format!("Patient/{}", "7".repeat(500_000)));
         assert!(matches!(of(&json), Err(EncodeError::HeadTooLarge)));
     }
 
     #[test]
-    fn a_document_of_another_id_is_refused() {
+    fn a_document_of_another_id_is_rejected() {
         let other = encode(&SiteId::parse("4").unwrap(), &FhirId::parse("B").unwrap(), &study(""));
         assert!(matches!(other, Err(EncodeError::Id)));
     }
