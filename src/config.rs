@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::proxy::ProxyConfig;
+use table::subject::BaseUrl;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
-use crate::auth::{Access, Algorithms, AllSites, BaseUrl, ClaimPath, KeySource, Settings, SmartScopes};
+use crate::auth::{
+    Access, Algorithms, AllSites, ClaimPath, KeySource, ScopePrefix, ScopeRules, Settings, SmartScopes,
+    is_scope_character,
+};
 use crate::aws::Account;
 
 const TABLE_NAME: &str = "TABLE_NAME";
@@ -25,6 +29,10 @@ const JWT_LEEWAY_SECONDS: &str = "JWT_LEEWAY_SECONDS";
 const SITE_CLAIM: &str = "SITE_CLAIM";
 const ALL_SITES: &str = "ALL_SITES";
 const SMART_SCOPES: &str = "SMART_SCOPES";
+const SCOPE_PREFIX: &str = "SCOPE_PREFIX";
+const IGNORED_SCOPES: &str = "IGNORED_SCOPES";
+const PATIENT_CLAIM: &str = "PATIENT_CLAIM";
+const FHIR_USER_CLAIM: &str = "FHIR_USER_CLAIM";
 const SUBJECT_BASE_URLS: &str = "SUBJECT_BASE_URLS";
 const CONSISTENT_READ: &str = "CONSISTENT_READ";
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -255,27 +263,55 @@ fn leeway(env: Environment<'_>) -> Result<Duration, Error> {
 }
 
 fn access(env: Environment<'_>) -> Result<Access, Error> {
-    let site_claim = text(env, SITE_CLAIM)?;
-    let all_sites = text(env, ALL_SITES)?;
+    let default = Access::default();
     Ok(Access {
-        site_claim: ClaimPath::parse(site_claim.as_deref().unwrap_or("siteIds"))
-            .ok_or_else(|| Error::must_be(SITE_CLAIM, "the name of a claim, or a JSON pointer (RFC 6901)"))?,
-        all_sites: match all_sites {
-            None => None,
-            Some(rule) => Some(AllSites::parse(&rule).ok_or_else(|| {
-                Error::must_be(
-                    ALL_SITES,
-                    "claim=value, as in role=ADMIN; the claim may be a JSON pointer (RFC 6901)",
-                )
-            })?),
+        site_claim: claim(env, SITE_CLAIM)?.unwrap_or(default.site_claim),
+        all_sites: parsed(
+            env,
+            ALL_SITES,
+            AllSites::parse,
+            "claim=value, as in role=ADMIN; the claim may be a JSON pointer (RFC 6901)",
+        )?,
+        scopes: ScopeRules {
+            requirement: match text(env, SMART_SCOPES)?.as_deref() {
+                None | Some("optional") => SmartScopes::Optional,
+                Some("required") => SmartScopes::Required,
+                Some(_) => return Err(Error::must_be(SMART_SCOPES, "optional or required")),
+            },
+            prefix: parsed(
+                env,
+                SCOPE_PREFIX,
+                ScopePrefix::parse,
+                "what stands before patient/, user/ and system/ in a scope; it ends in / or :",
+            )?,
+            ignored: parsed(env, IGNORED_SCOPES, scopes, "a list of scopes, separated by commas or spaces")?
+                .unwrap_or_default(),
         },
-        smart_scopes: match text(env, SMART_SCOPES)?.as_deref() {
-            None | Some("optional") => SmartScopes::Optional,
-            Some("required") => SmartScopes::Required,
-            Some(_) => return Err(Error::must_be(SMART_SCOPES, "optional or required")),
-        },
+        patient_claim: claim(env, PATIENT_CLAIM)?.unwrap_or(default.patient_claim),
+        fhir_user_claim: claim(env, FHIR_USER_CLAIM)?.unwrap_or(default.fhir_user_claim),
         subject_base_urls: subject_base_urls(env)?,
     })
+}
+
+/// An optional variable that `parse` reads.
+fn parsed<T>(
+    env: Environment<'_>,
+    variable: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+    expected: &str,
+) -> Result<Option<T>, Error> {
+    let value = text(env, variable)?;
+    value.map(|value| parse(&value).ok_or_else(|| Error::must_be(variable, expected))).transpose()
+}
+
+fn claim(env: Environment<'_>, variable: &'static str) -> Result<Option<ClaimPath>, Error> {
+    parsed(env, variable, ClaimPath::parse, "the name of a claim, or a JSON pointer (RFC 6901)")
+}
+
+fn scopes(list: &str) -> Option<Vec<String>> {
+    let scopes: Vec<_> =
+        list.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    scopes.iter().all(|scope| scope.chars().all(is_scope_character)).then_some(scopes)
 }
 
 fn subject_base_urls(env: Environment<'_>) -> Result<Arc<[BaseUrl]>, Error> {
@@ -378,7 +414,7 @@ mod tests {
         assert_eq!(config.auth.leeway, Duration::from_secs(30));
         assert_eq!(Some(config.auth.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
         assert_eq!(config.auth.access.all_sites, None);
-        assert_eq!(config.auth.access.smart_scopes, SmartScopes::Optional);
+        assert_eq!(config.auth.access.scopes.requirement, SmartScopes::Optional);
         assert_eq!(
             (config.dynamodb_endpoint, config.aws_ca_bundle, config.jwt_ca_bundle),
             (None, None, None)
@@ -396,6 +432,10 @@ mod tests {
             SITE_CLAIM,
             ALL_SITES,
             SMART_SCOPES,
+            SCOPE_PREFIX,
+            IGNORED_SCOPES,
+            PATIENT_CLAIM,
+            FHIR_USER_CLAIM,
             SUBJECT_BASE_URLS,
             CONSISTENT_READ,
             DYNAMODB_ENDPOINT,
@@ -428,6 +468,10 @@ mod tests {
             &[(SITE_CLAIM, "/app/sites")],
             &[(ALL_SITES, "role=ADMIN")],
             &[(SMART_SCOPES, "required")],
+            &[(SCOPE_PREFIX, "https://api.example/")],
+            &[(SCOPE_PREFIX, "app:")],
+            &[(IGNORED_SCOPES, "patient-portal, launch-pad user-admin")],
+            &[(PATIENT_CLAIM, "/launch/patient"), (FHIR_USER_CLAIM, "fhir_user")],
             &[(SUBJECT_BASE_URLS, "https://fhir.example/r4, http://10.0.0.1:8080")],
             &[(CONSISTENT_READ, "true")],
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],

@@ -17,7 +17,7 @@ use crate::api::{
     ResponseOptions, Route,
 };
 use crate::audit::{self, Audit};
-use crate::auth::{ClientCertificate, Https, Verifier};
+use crate::auth::{ClientCertificate, Forbidden, Https, Verifier};
 use crate::aws::{self, CaBundleError};
 use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
 use crate::store::{Found, ReadResult, Store};
@@ -144,7 +144,7 @@ impl Service {
             if patients.permits(head.properties().subject.as_deref()) {
                 api::response_to_head(request, head, &options)
             } else {
-                Some(Err(ApiError::PatientNotGranted))
+                Some(Err(Forbidden::PatientNotGranted.into()))
             }
         });
         let ReadResult { found, read_units } = read.await;

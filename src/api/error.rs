@@ -26,7 +26,7 @@ pub enum ApiError {
     #[error("Service Unavailable")]
     KeysUnavailable(KeysUnavailable),
     /// The path is not a route of this service.
-    #[error("Not Found")]
+    #[error("{NOT_FOUND}")]
     RouteNotFound,
     /// The path names a FHIR resource or interaction other than reading an ImagingStudy.
     #[error("Only ImagingStudy/{{id}} and metadata are supported")]
@@ -34,17 +34,11 @@ pub enum ApiError {
     /// The path's `siteId` or `id` is malformed.
     #[error(transparent)]
     InvalidId(IdError),
-    /// The token's SMART scopes do not grant this read.
-    #[error("The token's scopes do not grant this read")]
-    ScopeInsufficient,
-    /// The token's `patient/` scope is for another patient than the study's.
-    #[error("The token's scopes do not grant this read")]
-    PatientNotGranted,
-    /// The token does not grant the site.
-    #[error("Not Found")]
-    SiteNotGranted,
+    /// The token does not grant this read.
+    #[error("{}", if .0.is_about_sites() { NOT_FOUND } else { "The token does not grant this read" })]
+    Forbidden(Forbidden),
     /// There is no such study.
-    #[error("Not Found")]
+    #[error("{NOT_FOUND}")]
     StudyNotFound,
     /// The client accepts neither JSON media type.
     #[error("Only application/json and application/fhir+json can be sent")]
@@ -73,11 +67,11 @@ impl ApiError {
         match self {
             Self::InvalidId(_) => StatusCode::BAD_REQUEST,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::ScopeInsufficient | Self::PatientNotGranted => StatusCode::FORBIDDEN,
+            Self::Forbidden(forbidden) if !forbidden.is_about_sites() => StatusCode::FORBIDDEN,
             // RFC 9110 §15.5.4: a server may hide that access is forbidden.
             Self::RouteNotFound
             | Self::InteractionNotSupported
-            | Self::SiteNotGranted
+            | Self::Forbidden(_)
             | Self::StudyNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaNotAcceptable | Self::CodingNotAcceptable | Self::CompressionRequired => {
@@ -105,9 +99,7 @@ impl ApiError {
             Self::InteractionNotSupported => "interaction_not_supported",
             Self::InvalidId(IdError::SiteId) => "site_id_malformed",
             Self::InvalidId(IdError::FhirId) => "study_id_malformed",
-            Self::ScopeInsufficient => "scope_insufficient",
-            Self::PatientNotGranted => "patient_not_granted",
-            Self::SiteNotGranted => "site_not_granted",
+            Self::Forbidden(forbidden) => forbidden.code(),
             Self::StudyNotFound => "study_not_found",
             Self::MediaNotAcceptable | Self::CodingNotAcceptable => "not_acceptable",
             Self::CompressionRequired => "compression_required",
@@ -141,7 +133,7 @@ impl ApiError {
             Self::Token(reason) => {
                 headers.insert(WWW_AUTHENTICATE, challenge(*reason));
             }
-            Self::ScopeInsufficient | Self::PatientNotGranted => {
+            Self::Forbidden(_) if status == StatusCode::FORBIDDEN => {
                 headers.insert(WWW_AUTHENTICATE, INSUFFICIENT_SCOPE);
             }
             Self::MethodNotAllowed => {
@@ -208,6 +200,9 @@ fn reason_phrase(error: &StoreError) -> &'static str {
     }
 }
 
+/// Whether there is no such study or the token does not grant its site: the client cannot tell (RFC 9110 §15.5.4).
+const NOT_FOUND: &str = "Not Found";
+
 const INSUFFICIENT_SCOPE: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
 
 /// A challenge (RFC 6750 §3): without an error code if the request has no credentials, else `invalid_token`.
@@ -239,10 +234,7 @@ impl From<IdError> for ApiError {
 
 impl From<Forbidden> for ApiError {
     fn from(forbidden: Forbidden) -> Self {
-        match forbidden {
-            Forbidden::Scope => Self::ScopeInsufficient,
-            Forbidden::Site => Self::SiteNotGranted,
-        }
+        Self::Forbidden(forbidden)
     }
 }
 

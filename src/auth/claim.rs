@@ -18,6 +18,11 @@ impl ClaimPath {
         (!invalid).then(|| Self(text.to_owned()))
     }
 
+    /// A claim by its name.
+    pub(super) fn named(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
     pub(super) fn find<'a>(&self, claims: &'a Value) -> Option<&'a Value> {
         let pointer = || self.0.starts_with('/').then(|| claims.pointer(&self.0))?;
         claims.get(&self.0).or_else(pointer)

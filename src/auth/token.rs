@@ -139,6 +139,7 @@ impl Verified<'_> {
         check_issuer(&claims, settings.issuer.as_deref())?;
         check_audience(&claims, settings.audiences.as_deref())?;
         check_times(&claims, now, settings.leeway)?;
+        check_use(&claims)?;
         match claims.get("sub") {
             None | Some(Value::String(_)) => Ok(claims),
             Some(_) => Err(TokenError::SubjectMalformed),
@@ -172,6 +173,15 @@ fn check_audience(claims: &Value, expected: Option<&[String]>) -> Result<(), Tok
         }
         _ => Ok(()),
     }
+}
+
+/// ID and refresh tokens are for the client and the issuer. Cognito names the use of a token in `token_use`, Keycloak in
+/// the claim `typ`.
+fn check_use(claims: &Value) -> Result<(), TokenError> {
+    let is_access_token = claims.get("token_use").is_none_or(|token_use| token_use == "access");
+    let other = ["ID", "Refresh", "Offline", "Logout"];
+    let is_other = claims.get("typ").is_some_and(|typ| other.iter().any(|name| typ == name));
+    if is_access_token && !is_other { Ok(()) } else { Err(TokenError::TypeRefused) }
 }
 
 /// `exp` is required; `nbf` and `iat` are checked if present (RFC 7519 §4.1.4-6).

@@ -1,8 +1,9 @@
 //! Tokens that are valid but do not grant the read, and reads for which there are no keys.
 
 use http::{HeaderMap, StatusCode, header};
-use imaging_study::auth::{AllSites, BaseUrl, KeySource, SmartScopes};
+use imaging_study::auth::{AllSites, KeySource, SmartScopes};
 use serde_json::{Value, json};
+use table::subject::BaseUrl;
 
 use crate::api::{Api, http_api_event};
 use crate::support::*;
@@ -27,7 +28,7 @@ async fn a_site_that_is_not_granted_is_not_found() {
 #[tokio::test]
 async fn a_token_without_sites_grants_none() {
     let reply = Api::new(verifier()).await.get(with(&json!({"siteIds": null}))).await;
-    assert_eq!(reply.line["reason"], "site_not_granted");
+    assert_eq!(reply.line["reason"], "site_claim_missing");
 }
 
 #[tokio::test]
@@ -76,7 +77,7 @@ async fn scopes_that_are_insufficient_do_not_tell_whether_a_site_is_granted() {
 async fn a_token_without_smart_scopes_is_insufficient_where_they_are_required() {
     let keys = KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap();
     let mut settings = settings(keys, "ES256");
-    settings.access.smart_scopes = SmartScopes::Required;
+    settings.access.scopes.requirement = SmartScopes::Required;
     let api = Api::new(verifier_with(settings)).await;
     assert_eq!(api.get(with(&json!({}))).await.status, StatusCode::FORBIDDEN);
     assert_eq!(api.get(with(&json!({"scope": "system/*.r"}))).await.status, StatusCode::OK);

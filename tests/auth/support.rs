@@ -15,9 +15,7 @@ use aws_smithy_async::time::TimeSource;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
-use imaging_study::auth::{
-    Access, Algorithms, AuthError, ClaimPath, Https, KeySource, Principal, Settings, SmartScopes, Verifier,
-};
+use imaging_study::auth::{Access, Algorithms, AuthError, Https, KeySource, Principal, Settings, Verifier};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 pub(crate) use local::merged;
@@ -169,12 +167,7 @@ pub(crate) fn settings(keys: KeySource, list: &str) -> Settings {
         keys,
         algorithms: algorithms(list),
         leeway: Duration::from_secs(30),
-        access: Access {
-            site_claim: ClaimPath::parse("siteIds").unwrap(),
-            all_sites: None,
-            smart_scopes: SmartScopes::Optional,
-            subject_base_urls: Arc::new([]),
-        },
+        access: Access::default(),
     }
 }
 

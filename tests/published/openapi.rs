@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
-use imaging_study::auth::{KeysUnavailable, TokenError};
+use imaging_study::auth::{Forbidden, KeysUnavailable, TokenError};
 use imaging_study::store::StoreError;
 use imaging_study::{ApiError, Media};
 use lambda_http::Body;
@@ -120,9 +120,8 @@ fn refusals() -> Vec<ApiError> {
         ApiError::InteractionNotSupported,
         ApiError::InvalidId(IdError::SiteId),
         ApiError::InvalidId(IdError::FhirId),
-        ApiError::ScopeInsufficient,
-        ApiError::PatientNotGranted,
-        ApiError::SiteNotGranted,
+        ApiError::Forbidden(Forbidden::ScopeInsufficient),
+        ApiError::Forbidden(Forbidden::SiteNotGranted),
         ApiError::StudyNotFound,
         ApiError::MediaNotAcceptable,
         ApiError::CodingNotAcceptable,

@@ -6,6 +6,7 @@
 //! - [`read`]: items in any stored form become documents.
 //! - [`write`]: documents become items.
 //! - [`gzip`]: how documents are compressed.
+//! - [`subject`]: who a study is about.
 //! - [`limit`]: how large a document may be.
 //! - [`error`]: why an item cannot be read.
 
@@ -17,4 +18,5 @@ pub mod id;
 pub mod limit;
 mod native;
 pub mod read;
+pub mod subject;
 pub mod write;
