@@ -141,7 +141,10 @@ impl Service {
 
         let since = Instant::now();
         let read = self.store.study(&study_ref, |head| {
-            if patients.permits(head.properties().subject.as_deref()) {
+            let properties = head.properties();
+            if let Err(broken) = properties.check_subject(&patients.base_urls) {
+                Some(Err(broken.into()))
+            } else if patients.permits(properties.subject.as_deref()) {
                 api::response_to_head(request, head, &options)
             } else {
                 Some(Err(Forbidden::PatientNotGranted.into()))
@@ -156,7 +159,7 @@ impl Service {
             }
             Found::Document(study) => {
                 audit.stored_form(study.form);
-                api::response_to_study(request, study, &options)
+                api::response_to_study(request, study, &options, &patients.base_urls)
             }
         }
     }

@@ -96,7 +96,9 @@ mod tests {
         for (name, value) in lines {
             headers.append(name, HeaderValue::from_static(value));
         }
-        evaluate(&headers, &Properties { etag: "W/\"3\"".to_owned(), last_updated, subject: None })
+        let mut study = Properties::of_tag("W/\"3\"".to_owned());
+        study.last_updated = last_updated;
+        evaluate(&headers, &study)
     }
 
     #[test]

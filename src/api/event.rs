@@ -20,6 +20,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, IntoDeserializer as _, MapAccess, V
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use table::json::Object;
 use thiserror::Error;
 
 use crate::auth::ClientCertificate;
@@ -66,7 +67,7 @@ fn parse(json: &str) -> serde_json::Result<(LambdaRequest, Option<ClientCertific
         #[serde(borrow)]
         request_context: Option<&'a RawValue>,
     }
-    let Outline { version, request_context } = serde_json::from_str(json)?;
+    let Object(Outline { version, request_context }) = serde_json::from_str(json)?;
     let request = match version.as_deref() {
         Some("2.0") => {
             serde_json::from_str(json).map(|WithoutBody(request)| LambdaRequest::ApiGatewayV2(request))
@@ -83,7 +84,7 @@ fn client_certificate(request_context: &RawValue) -> Option<ClientCertificate> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Client {
-        client_cert: Option<ClientCert>,
+        client_cert: Option<Object<ClientCert>>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -92,12 +93,13 @@ fn client_certificate(request_context: &RawValue) -> Option<ClientCertificate> {
     }
     #[derive(Deserialize)]
     struct Context {
-        authentication: Option<Client>,
-        identity: Option<Client>,
+        authentication: Option<Object<Client>>,
+        identity: Option<Object<Client>>,
     }
-    let Context { authentication, identity } = serde_json::from_str(request_context.get()).ok()?;
-    let client = authentication.or(identity)?;
-    client.client_cert?.client_cert_pem.map(ClientCertificate::from_pem)
+    let Object(Context { authentication, identity }) = serde_json::from_str(request_context.get()).ok()?;
+    let Object(Client { client_cert }) = authentication.or(identity)?;
+    let Object(ClientCert { client_cert_pem }) = client_cert?;
+    client_cert_pem.map(ClientCertificate::from_pem)
 }
 
 /// A `T` that is read from an object without its member `body`, which is skipped.
@@ -105,8 +107,8 @@ struct WithoutBody<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for WithoutBody<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
             type Value = T;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +119,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for WithoutBody<T> {
                 T::deserialize(MapAccessDeserializer::new(OtherMembers(map)))
             }
         }
-        deserializer.deserialize_map(Object(PhantomData)).map(Self)
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
     }
 }
 
@@ -304,6 +306,16 @@ mod tests {
             let (_, certificate) = serde_json::from_str::<Event>(event).unwrap().0.unwrap();
             assert_eq!(certificate.is_some(), has_certificate);
         }
+    }
+
+    #[test]
+    fn an_array_is_no_client_certificate() {
+        let event = include_str!("../../events/found-mutual-tls.json");
+        let mut event: serde_json::Value = serde_json::from_str(event).unwrap();
+        let authentication = &mut event["requestContext"]["authentication"];
+        *authentication = serde_json::json!([authentication["clientCert"]]);
+        let context = RawValue::from_string(event["requestContext"].to_string()).unwrap();
+        assert!(client_certificate(&context).is_none());
     }
 
     /// The query of an HTTP API's event that has this one.

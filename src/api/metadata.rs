@@ -93,7 +93,7 @@ impl Metadata {
         let default = path.route.default_media();
         let options = ResponseOptions { subset: Subset::Whole, ..ResponseOptions::of(request, default)? };
         let text = self.text(parent_url(request).as_deref());
-        let properties = Properties { etag: digest_tag(&text), last_updated: None, subject: None };
+        let properties = Properties::of_tag(digest_tag(&text));
         let mut response = respond(request, Document::Text(text), &properties, &options)?;
         response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
         Ok(response)

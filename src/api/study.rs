@@ -9,8 +9,9 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use table::attribute;
 use table::document::{Document, Properties};
 use table::error::DocumentError;
-use table::gzip::{check_gzip, claimed_len, compress, fits_response, inflate};
+use table::gzip::{check_gzip, claimed_len, compress, fits_response};
 use table::read::{Head, StoredStudy};
+use table::subject::BaseUrl;
 
 use super::conditional::{self, Precondition};
 use super::error::ApiError;
@@ -87,8 +88,23 @@ pub(crate) fn response_to_study(
     request: &Request,
     study: StoredStudy,
     options: &ResponseOptions,
+    base_urls: &[BaseUrl],
 ) -> Result<Response<Body>, ApiError> {
-    respond(request, study.document, &options.properties(&study.properties), options)
+    let properties = options.properties(&study.properties);
+    let document = match study.document {
+        Document::Gzip(gzip) if options.passes_through(&gzip) => Document::Gzip(gzip),
+        Document::Gzip(gzip)
+            if !options.coding.gzip
+                && options.subset == Subset::Whole
+                && claimed_len(&gzip) >= MAX_TEXT_BYTES =>
+        {
+            check_gzip(&[gzip])?;
+            return Err(ApiError::CompressionRequired);
+        }
+        Document::Gzip(gzip) => Document::Text(study.properties.inflate(&gzip, base_urls)?),
+        Document::Text(text) => Document::Text(text),
+    };
+    respond(request, document, &properties, options)
 }
 
 /// The response to a request for `document`: 200, 304 or 412.
@@ -139,16 +155,7 @@ fn headers(properties: &Properties) -> Result<HeaderMap, ApiError> {
 /// The document in the representation that the client wants.
 fn body(document: Document, options: &ResponseOptions) -> Result<Body, ApiError> {
     let text = match document {
-        Document::Gzip(gzip) if options.passes_through(&gzip) => return gzip_body(gzip),
-        Document::Gzip(gzip)
-            if !options.coding.gzip
-                && options.subset == Subset::Whole
-                && claimed_len(&gzip) >= MAX_TEXT_BYTES =>
-        {
-            check_gzip(&[gzip])?;
-            return Err(ApiError::CompressionRequired);
-        }
-        Document::Gzip(gzip) => inflate(&gzip)?,
+        Document::Gzip(gzip) => return gzip_body(gzip),
         Document::Text(text) => text,
     };
     let text = match options.subset.of_document(text, options.coding.gzip)? {

@@ -151,9 +151,9 @@ impl Access {
         if !scopes.bind {
             let restrictions = [patient()?, user()?.patient()];
             return match restrictions {
-                [None, None] => Ok(PatientFilter::AnySubject),
+                [None, None] => Ok(self.only(None)),
                 [Some(one), Some(other)] if one != other => Err(Forbidden::PatientNotGranted),
-                [Some(id), _] | [None, Some(id)] => Ok(self.only(vec![id])),
+                [Some(id), _] | [None, Some(id)] => Ok(self.only(Some(vec![id]))),
             };
         }
         let mut ids = Vec::new();
@@ -167,16 +167,16 @@ impl Access {
                 }
             };
             match granted {
-                Ok(None) => return Ok(PatientFilter::AnySubject),
+                Ok(None) => return Ok(self.only(None)),
                 Ok(Some(id)) => ids.push(id),
                 Err(reason) => forbidden = reason,
             }
         }
-        if ids.is_empty() { Err(forbidden) } else { Ok(self.only(ids)) }
+        if ids.is_empty() { Err(forbidden) } else { Ok(self.only(Some(ids))) }
     }
 
-    fn only(&self, ids: Vec<FhirId>) -> PatientFilter {
-        PatientFilter::Patients { ids, base_urls: Arc::clone(&self.subject_base_urls) }
+    fn only(&self, ids: Option<Vec<FhirId>>) -> PatientFilter {
+        PatientFilter { ids, base_urls: Arc::clone(&self.subject_base_urls) }
     }
 
     /// The patient that the token names: an id, `Patient/{id}`, or the URL of a patient of this service.
@@ -236,7 +236,7 @@ mod tests {
 
     fn patient(id: &str, base_urls: &[&str]) -> PatientFilter {
         let base_urls = base_urls.iter().map(|url| BaseUrl::parse(url).expect(url)).collect();
-        PatientFilter::Patients { ids: vec![FhirId::parse(id).unwrap()], base_urls }
+        PatientFilter { ids: Some(vec![FhirId::parse(id).unwrap()]), base_urls }
     }
 
     fn at_claim(path: &str) -> Access {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn grants(claims: &Value, access: &Access, site: &str) -> bool {
-        authorize(claims, access, site) == Ok(PatientFilter::AnySubject)
+        authorize(claims, access, site).is_ok_and(|patients| patients.ids.is_none())
     }
 
     #[test]
@@ -577,9 +577,8 @@ mod tests {
             assert!(!own.permits(Some(reference)), "{reference}");
         }
         assert!(!own.permits(None));
-        assert!(
-            PatientFilter::AnySubject.permits(None) && PatientFilter::AnySubject.permits(Some("Group/1"))
-        );
+        let everyone = PatientFilter { ids: None, base_urls: Arc::new([]) };
+        assert!(everyone.permits(None) && everyone.permits(Some("Group/1")));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use table::json::Object;
 use thiserror::Error;
 
 use super::strict_json;
@@ -144,7 +145,7 @@ impl KeySet {
     /// Imports a JWK Set key by key. Unusable keys are skipped (RFC 7517 §5) and counted in the log; a set with no usable
     /// key is an error.
     pub(super) fn from_jwks(text: &[u8], algorithms: &Algorithms, trust: KeyTrust) -> Result<Self, SetError> {
-        let RawSet { keys } = serde_json::from_slice(text).map_err(|_| SetError::Malformed)?;
+        let Object(RawSet { keys }) = serde_json::from_slice(text).map_err(|_| SetError::Malformed)?;
         if keys.len() > MAX_KEYS {
             return Err(SetError::TooMany);
         }
@@ -606,6 +607,14 @@ mod tests {
         assert_eq!(selected(&keys, Algorithm::ES256, None), Ok(false));
         assert_eq!(selected(&keys, Algorithm::EdDSA, None), Err(KeySelectionError::Ambiguous));
         assert_eq!(selected(&keys, Algorithm::RS256, None), Err(KeySelectionError::Unknown));
+    }
+
+    #[test]
+    fn an_array_is_not_a_set() {
+        let algorithms = Algorithms::parse("ES256").unwrap();
+        let set = |json: Value| KeySet::from_jwks(json.to_string().as_bytes(), &algorithms, KeyTrust::Public);
+        assert!(set(json!({ "keys": [ec_key()] })).is_ok());
+        assert_eq!(set(json!([[ec_key()]])).err(), Some(SetError::Malformed));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use http::uri::Scheme;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use table::error::chain;
+use table::json::Object;
 use thiserror::Error;
 
 use super::key_set::{Algorithms, KeySet, KeyTrust, SetError};
@@ -285,7 +286,7 @@ impl HttpsClient {
     /// another. It is fetched each time, so that a bad response is never remembered.
     async fn jwks_uri(&self, issuer: &str) -> Result<HttpsUrl, FetchError> {
         let body = self.get(&configuration_url(issuer)).await?;
-        let OpenIdConfiguration { issuer: found, jwks_uri } =
+        let Object(OpenIdConfiguration { issuer: found, jwks_uri }) =
             serde_json::from_slice(&body).map_err(|_| FetchError::Discovery)?;
         if found != issuer {
             return Err(FetchError::Issuer { configured: issuer.to_owned(), found });

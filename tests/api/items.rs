@@ -292,3 +292,27 @@ async fn numbers_of_native_attributes_are_copied_digit_by_digit() {
     site.put_attributes("a", [("resourceType", text("ImagingStudy")), ("n", number("-12.5"))]).await;
     assert_eq!(body(&site.answer(get("a")).await), r#"{"resourceType":"ImagingStudy","id":"a","n":-12.5}"#);
 }
+
+#[tokio::test]
+async fn a_document_whose_subject_differs_from_the_attribute_beside_it_is_broken_wherever_it_is_opened() {
+    let site = Site::new().await;
+    let json = r#"{"resourceType":"ImagingStudy","id":"a","subject":{"reference":"Patient/1"}}"#;
+    let subject = AttributeValue::M([("reference".to_owned(), text("Patient/1"))].into());
+    let members = [("resourceType".to_owned(), text("ImagingStudy")), ("subject".to_owned(), subject)];
+    let documents = [text(json), AttributeValue::M(members.into()), binary(gzip(json.as_bytes()))];
+    for (attribute, statuses) in
+        [("Patient/1", [200, 403]), ("Patient/1/_history/3", [200, 403]), ("Patient/2", [500, 500])]
+    {
+        for document in &documents {
+            let attributes =
+                [("document", document.clone()), ("etag", text("\"1\"")), ("subject", text(attribute))];
+            site.put_attributes("a", attributes).await;
+            let other_patient = json!({ "scope": "patient/*.rs", "patient": "2" });
+            let found = [site.status(get("a")).await, site.status(get_with(&other_patient, "a")).await];
+            assert_eq!(found, statuses, "{attribute}");
+        }
+        // As stored, it is not opened.
+        let response = site.answer(get("a").header("accept-encoding", "gzip")).await;
+        assert_eq!(response.status(), 200, "{attribute}");
+    }
+}

@@ -28,7 +28,7 @@ const SCOPES: [&str; 7] = [
 
 fn patient(id: &str, base_urls: &[&str]) -> PatientFilter {
     let base_urls = base_urls.iter().map(|url| BaseUrl::parse(url).unwrap()).collect();
-    PatientFilter::Patients { ids: vec![FhirId::parse(id).unwrap()], base_urls }
+    PatientFilter { ids: Some(vec![FhirId::parse(id).unwrap()]), base_urls }
 }
 
 /// The outcome of a token. None has to wait for a key.

@@ -453,6 +453,15 @@ async fn an_issuer_with_a_path_and_a_slash_is_discovered() {
     assert_eq!(issuer.outcome().await, Ok(()));
 }
 
+#[tokio::test]
+async fn an_array_is_not_an_openid_configuration() {
+    let issuer = Discovered::new("").await;
+    let configuration = issuer.configuration();
+    issuer.configure(WELL_KNOWN, &json!([configuration["issuer"], configuration["jwks_uri"]]));
+    assert_eq!(issuer.outcome().await, Err("keys_unavailable"));
+    assert_eq!(issuer.server.requests(), 1);
+}
+
 /// An issuer whose server leaves connections open, after its keys were fetched.
 async fn kept_open() -> Discovered {
     let issuer = Discovered::new("").await;

@@ -8,7 +8,10 @@ use serde::{Deserialize, Deserializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::DocumentError;
+use crate::gzip::inflate;
 use crate::id::FhirId;
+use crate::json::Object;
+use crate::subject::{BaseUrl, same_subject};
 
 /// A document's bytes.
 pub enum Document {
@@ -35,14 +38,49 @@ pub struct Properties {
     pub etag: String,
     /// `meta.lastUpdated`, in whole seconds since 1970-01-01T00:00:00Z.
     pub last_updated: Option<i64>,
-    /// `subject.reference`.
+    /// `subject.reference`, of the attribute beside the document or else of the document.
     pub subject: Option<String>,
+    /// `subject.reference` of the document, where the attribute beside it has another text.
+    pub(crate) other_subject: Option<Option<String>>,
 }
 
 impl Properties {
+    /// The properties of a document that has none but this entity tag.
+    #[must_use]
+    pub fn of_tag(etag: String) -> Self {
+        Self { etag, last_updated: None, subject: None, other_subject: None }
+    }
+
     /// Reads the properties from the document, which must be the JSON of an `ImagingStudy`.
     pub fn of(json: &str) -> Result<Self, DocumentError> {
         Ok(StudyHeader::of(json)?.properties(json))
+    }
+
+    /// These properties, of attributes, beside a document that is open.
+    pub(crate) fn beside(self, document: &StudyHeader<'_>) -> Self {
+        let subject = document.subject.reference.as_deref();
+        let differs = self.subject.is_some() && self.subject.as_deref() != subject;
+        Self { other_subject: differs.then(|| subject.map(str::to_owned)), ..self }
+    }
+
+    /// Fails if the attribute beside a document names another subject than the document, as far as it has been opened.
+    /// `base_urls` are those of this service.
+    pub fn check_subject(&self, base_urls: &[BaseUrl]) -> Result<(), DocumentError> {
+        match &self.other_subject {
+            Some(other) if !same_subject(self.subject.as_deref(), other.as_deref(), base_urls) => {
+                Err(DocumentError::Subject)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Inflates the document of these properties, and fails as [`Properties::check_subject`] does.
+    pub fn inflate(self, gzip: &[u8], base_urls: &[BaseUrl]) -> Result<String, DocumentError> {
+        let text = inflate(gzip)?;
+        if self.subject.is_some() {
+            self.beside(&StudyHeader::of(&text)?).check_subject(base_urls)?;
+        }
+        Ok(text)
     }
 }
 
@@ -54,9 +92,9 @@ pub(crate) struct StudyHeader<'a> {
     resource_type: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) id: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    #[serde(borrow, default, deserialize_with = "object")]
     pub(crate) meta: MetaHeader<'a>,
-    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    #[serde(borrow, default, deserialize_with = "object")]
     pub(crate) subject: SubjectHeader<'a>,
 }
 
@@ -75,15 +113,15 @@ pub(crate) struct SubjectHeader<'a> {
     pub(crate) reference: Option<Cow<'a, str>>,
 }
 
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+/// A JSON object; null counts as absent.
+fn object<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let object: Option<Object<T>> = Option::deserialize(deserializer)?;
+    Ok(object.map(|Object(members)| members).unwrap_or_default())
 }
 
 impl<'a> StudyHeader<'a> {
     pub(crate) fn of(json: &'a str) -> Result<Self, DocumentError> {
-        let header: Self = serde_json::from_str(json)?;
+        let Object(header): Object<Self> = serde_json::from_str(json)?;
         if header.resource_type == "ImagingStudy" { Ok(header) } else { Err(DocumentError::ResourceType) }
     }
 
@@ -92,6 +130,7 @@ impl<'a> StudyHeader<'a> {
             etag: self.etag(json),
             last_updated: self.meta.last_updated.as_deref().and_then(seconds),
             subject: self.subject.reference.map(Cow::into_owned),
+            other_subject: None,
         }
     }
 
@@ -150,6 +189,17 @@ mod tests {
             ("a\"".to_owned(), None),
         ] {
             assert_eq!(weak_tag(&text), tag, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_not_an_object() {
+        for json in [
+            r#"["ImagingStudy","x",null,["Patient/1"]]"#,
+            r#"{"resourceType":"ImagingStudy","subject":["Patient/1"]}"#,
+            r#"{"resourceType":"ImagingStudy","meta":["1","2024-05-04T12:00:00Z"]}"#,
+        ] {
+            assert!(matches!(Properties::of(json), Err(DocumentError::Json { .. })), "{json}");
         }
     }
 

@@ -36,6 +36,9 @@ pub enum DocumentError {
     /// The document is a resource of another type.
     #[error("the document is not an ImagingStudy")]
     ResourceType,
+    /// The attribute `subject` names another subject than the document.
+    #[error("attribute subject names another subject than the document")]
+    Subject,
     /// The item has neither a document nor the elements of one.
     #[error("the item has no document")]
     Missing,

@@ -7,6 +7,7 @@
 //! - [`write`]: documents become items.
 //! - [`gzip`]: how documents are compressed.
 //! - [`subject`]: who a study is about.
+//! - [`json`]: JSON objects that are not arrays.
 //! - [`limit`]: how large a document may be.
 //! - [`error`]: why an item cannot be read.
 
@@ -15,6 +16,7 @@ pub mod document;
 pub mod error;
 pub mod gzip;
 pub mod id;
+pub mod json;
 pub mod limit;
 mod native;
 pub mod read;

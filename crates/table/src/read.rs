@@ -137,7 +137,10 @@ fn in_parts(keys: Vec<AttributeValue>, item: &Item) -> Result<Head, DocumentErro
 /// Checks a document that is open. Its properties are the stored ones, or else its own.
 fn checked(json: &str, stored: Option<Properties>) -> Result<Properties, DocumentError> {
     let header = StudyHeader::of(json)?;
-    Ok(stored.unwrap_or_else(|| header.properties(json)))
+    Ok(match stored {
+        Some(stored) => stored.beside(&header),
+        None => header.properties(json),
+    })
 }
 
 /// The properties that the item itself has, if its writer set `etag`.
@@ -147,6 +150,7 @@ fn stored_properties(item: &Item) -> Option<Properties> {
         etag: text(attribute::ETAG).and_then(|etag| weak_tag(etag))?,
         last_updated: text(attribute::LAST_UPDATED).and_then(|instant| seconds(instant)),
         subject: text(attribute::SUBJECT).cloned(),
+        other_subject: None,
     })
 }
 
