@@ -171,6 +171,7 @@ pub(crate) fn malformed_event(lambda: &Context, error: &MalformedEvent, cold_sta
         target: AUDIT,
         requestId = lambda.request_id.as_str(),
         traceId = lambda.xray_trace_id.as_deref(),
+        version = lambda.env_config.version.as_str(),
         status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
         reason = "event_malformed",
         cause = %error,

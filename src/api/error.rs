@@ -25,6 +25,9 @@ pub enum ApiError {
     /// No key set could be loaded, so no token can be verified.
     #[error("Service Unavailable")]
     KeysUnavailable(KeysUnavailable),
+    /// The key set lacks the token's key, and a newer one could not be fetched.
+    #[error("Service Unavailable")]
+    KeyUnconfirmed(KeysUnavailable),
     /// The path is not a route of this service.
     #[error("{NOT_FOUND}")]
     RouteNotFound,
@@ -81,7 +84,9 @@ impl ApiError {
             Self::Store(StoreError::Refused(_) | StoreError::Document(_)) | Self::Panicked => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::KeysUnavailable(_) | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
+            Self::KeysUnavailable(_)
+            | Self::KeyUnconfirmed(_)
+            | Self::Store(StoreError::Throttled(_) | StoreError::Unreachable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store(StoreError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
@@ -95,6 +100,7 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Token(reason) => reason.code(),
             Self::KeysUnavailable(_) => "keys_unavailable",
+            Self::KeyUnconfirmed(_) => "key_unconfirmed",
             Self::RouteNotFound => "route_unknown",
             Self::InteractionNotSupported => "interaction_not_supported",
             Self::InvalidId(IdError::SiteId) => "site_id_malformed",
@@ -161,7 +167,8 @@ impl ApiError {
     /// The delay of `Retry-After`, in whole seconds. DynamoDB's throttling passes within a second.
     fn retry_after(&self) -> u64 {
         match self {
-            Self::KeysUnavailable(KeysUnavailable { retry_after }) => {
+            Self::KeysUnavailable(KeysUnavailable { retry_after })
+            | Self::KeyUnconfirmed(KeysUnavailable { retry_after }) => {
                 let part = u64::from(retry_after.subsec_nanos() > 0);
                 (retry_after.as_secs() + part).max(1)
             }
@@ -222,6 +229,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Token(reason) => Self::Token(reason),
             AuthError::KeysUnavailable(unavailable) => Self::KeysUnavailable(unavailable),
+            AuthError::KeyUnconfirmed(unavailable) => Self::KeyUnconfirmed(unavailable),
         }
     }
 }

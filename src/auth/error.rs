@@ -19,9 +19,13 @@ pub enum AuthError {
     /// The token is rejected.
     #[error("the token is rejected")]
     Token(#[from] TokenError),
-    /// The token cannot be verified at the moment.
+    /// There is no key set to verify the token with.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
+    /// The key set lacks the token's key, and a newer one cannot be fetched: the issuer may have published the key since,
+    /// or somebody made its name up.
+    #[error("the token's key is unknown, and a newer key set cannot be fetched")]
+    KeyUnconfirmed(KeysUnavailable),
 }
 
 /// Why a token is rejected.

@@ -12,7 +12,7 @@ use aws_smithy_async::time::SharedTimeSource;
 
 use super::error::KeysUnavailable;
 use super::key_set::{Algorithms, KeySet};
-use super::key_source::{FETCH_TIMEOUT, FetchError, Origin, Remote};
+use super::key_source::{Origin, Remote};
 
 /// How long a set is used without another fetch. It bounds how long a withdrawn key still verifies tokens; ten minutes
 /// is a common choice among JWT libraries.
@@ -173,8 +173,7 @@ impl KeyCache {
         let started = self.clock.now();
         // Recorded before the wait, because the caller may be dropped during it.
         self.state().last_attempt = Some(Attempt { at: started, succeeded: false });
-        let fetched = tokio::time::timeout(FETCH_TIMEOUT, remote.fetch(&self.algorithms)).await;
-        let result = fetched.unwrap_or(Err(FetchError::Timeout));
+        let result = remote.fetch(&self.algorithms).await;
         self.state().last_attempt = Some(Attempt { at: self.clock.now(), succeeded: result.is_ok() });
         match result {
             Ok(set) => self.state().set = Some((Arc::new(set), started)),

@@ -10,10 +10,14 @@ use serde_json::value::RawValue;
 use table::json::Object;
 use thiserror::Error;
 
+use super::hmac_secret::is_public_key;
 use super::strict_json;
 
 /// More keys than any provider publishes. A larger set is rejected before the work of importing it.
 const MAX_KEYS: usize = 100;
+
+/// The public half of the key that signs the tokens of `make run`, whose private half everyone can read.
+const DEVELOPMENT_KEY: &str = "wt8jmBDcJCF-wl6K5NWPxAUVbgjq0q1UHdlzQB9U_94";
 
 /// Lenient, because keys come from a trusted source and some providers pad them. Only tokens must be unpadded.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -76,6 +80,7 @@ pub(super) struct Key {
     name: Name,
     algorithm: Algorithm,
     material: DecodingKey,
+    everyone_can_sign: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -179,6 +184,11 @@ impl KeySet {
                 Err(reason) => skipped.push(reason.to_string()),
             }
         }
+        if keys.iter().any(|key| key.everyone_can_sign) {
+            tracing::error!(
+                "the keys include the development key of the source code: everyone can sign tokens"
+            );
+        }
         let reasons = skipped.join(", ");
         match (keys.is_empty(), skipped.is_empty()) {
             (true, true) => Err(SetError::Empty),
@@ -236,10 +246,16 @@ enum JwkError {
     PrivateKey,
     #[error("symmetric_key_in_public_set")]
     PublicSecret,
-    #[error("size_refused")]
-    Size,
-    #[error("pem_as_secret")]
-    Pem,
+    #[error("an RSA key must have 2048 to 8192 bits, and an exponent of 2 to 32 bits")]
+    RsaSize,
+    #[error("a coordinate has another length than the curve's")]
+    CoordinateSize,
+    #[error("an Ed25519 key of small order verifies anything")]
+    SmallOrder,
+    #[error("an HMAC secret must have at least {0} bytes")]
+    SecretSize(usize),
+    #[error("a public key or a certificate cannot be an HMAC secret, because everyone knows it")]
+    PublicKeyAsSecret,
 }
 
 impl Key {
@@ -293,12 +309,14 @@ impl Key {
             AlgorithmFamily::Hmac if trust == KeyTrust::Public => return Err(JwkError::PublicSecret),
             AlgorithmFamily::Hmac => hmac(&octets(&jwk, "k")?, algorithm)?,
         };
-        Ok(Self { name, algorithm, material })
+        let everyone_can_sign = jwk.get("x").is_some_and(|x| x == DEVELOPMENT_KEY);
+        Ok(Self { name, algorithm, material, everyone_can_sign })
     }
 
     fn from_bare_secret(secret: &[u8], algorithms: &Algorithms) -> Result<Self, JwkError> {
         let algorithm = algorithms.first_of(AlgorithmFamily::Hmac).ok_or(JwkError::Algorithm)?;
-        Ok(Self { name: Name::Any, algorithm, material: hmac(secret, algorithm)? })
+        let material = hmac(secret, algorithm)?;
+        Ok(Self { name: Name::Any, algorithm, material, everyone_can_sign: false })
     }
 }
 
@@ -333,7 +351,7 @@ fn rsa(jwk: &Value) -> Result<DecodingKey, JwkError> {
         return Err(JwkError::Malformed);
     }
     if !(2048..=8192).contains(&bits(&modulus)) || !(2..=32).contains(&bits(&exponent)) {
-        return Err(JwkError::Size);
+        return Err(JwkError::RsaSize);
     }
     Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
 }
@@ -344,29 +362,44 @@ fn ec(jwk: &Value, algorithm: Algorithm) -> Result<DecodingKey, JwkError> {
     let size = if algorithm == Algorithm::ES384 { 48 } else { 32 };
     let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
     if x.len() != size || y.len() != size {
-        return Err(JwkError::Size);
+        return Err(JwkError::CoordinateSize);
     }
     // The library expects an uncompressed point (SEC 1 §2.3.3) here.
     Ok(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
 }
 
 fn ed(jwk: &Value) -> Result<DecodingKey, JwkError> {
-    let x = octets(jwk, "x")?;
-    if x.len() == 32 { Ok(DecodingKey::from_ed_der(&x)) } else { Err(JwkError::Size) }
+    let x: [u8; 32] = octets(jwk, "x")?.try_into().map_err(|_| JwkError::CoordinateSize)?;
+    if has_small_order(x) { Err(JwkError::SmallOrder) } else { Ok(DecodingKey::from_ed_der(&x)) }
 }
 
-/// At least as long as the hash (RFC 7518 §3.2), and not PEM: everyone knows a public key, and could sign with one that is
-/// configured as a secret (the confusion of RS256 with HS256, RFC 8725 §2.1).
+/// Whether an encoded point of edwards25519 (RFC 8032 §5.1.2) has an order of at most 8, in any of its encodings. Anyone can
+/// make a signature that such a key verifies.
+fn has_small_order(mut point: [u8; 32]) -> bool {
+    /// The points of order 8, without the sign of their x.
+    const ORDER_8: [&str; 2] = [
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    ];
+    point[31] &= 0x7f;
+    let [first, middle @ .., last] = point;
+    // y is 0 or 1, or else -1, or 0 or 1 with the prime added (RFC 7748 §4.1).
+    let is_small = first <= 1 && last == 0 && middle.iter().all(|&byte| byte == 0);
+    let is_large = (0xec..=0xee).contains(&first) && last == 0x7f && middle.iter().all(|&byte| byte == 0xff);
+    is_small || is_large || ORDER_8.contains(&hex::encode(point).as_str())
+}
+
+/// At least as long as the hash (RFC 7518 §3.2), and no public key.
 fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, JwkError> {
     let hash = match algorithm {
         Algorithm::HS512 => 64,
         Algorithm::HS384 => 48,
         _ => 32,
     };
-    if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
-        return Err(JwkError::Pem);
+    if is_public_key(secret) {
+        return Err(JwkError::PublicKeyAsSecret);
     }
-    if secret.len() < hash { Err(JwkError::Size) } else { Ok(DecodingKey::from_secret(secret)) }
+    if secret.len() < hash { Err(JwkError::SecretSize(hash)) } else { Ok(DecodingKey::from_secret(secret)) }
 }
 
 #[cfg(test)]
@@ -490,36 +523,36 @@ mod tests {
             (with(ec_key(), "alg", json!("HS256")), JwkError::AlgorithmMismatch),
             (with(ec_key(), "crv", json!("P-521")), JwkError::Curve),
             (with(ec_key(), "crv", json!("Ed25519")), JwkError::Curve),
-            (with(ec_key(), "crv", json!("P-384")), JwkError::Size),
+            (with(ec_key(), "crv", json!("P-384")), JwkError::CoordinateSize),
             (without(ec_key(), "crv"), JwkError::Malformed),
             (without(ec_key(), "y"), JwkError::Malformed),
-            (with(ec_key(), "x", json!(octets(31))), JwkError::Size),
-            (with(ec_key(), "y", json!(octets(33))), JwkError::Size),
+            (with(ec_key(), "x", json!(octets(31))), JwkError::CoordinateSize),
+            (with(ec_key(), "y", json!(octets(33))), JwkError::CoordinateSize),
             (with(ec_key(), "x", json!("*")), JwkError::Malformed),
             (with(ec_key(), "d", json!(octets(32))), JwkError::PrivateKey),
             (with(rsa_key(), "d", json!(octets(256))), JwkError::PrivateKey),
             (with(ed_key(), "d", json!(octets(32))), JwkError::PrivateKey),
             (with(ed_key(), "crv", json!("P-256")), JwkError::Curve),
             (with(ed_key(), "crv", json!("X25519")), JwkError::Curve),
-            (with(ed_key(), "x", json!(octets(57))), JwkError::Size),
+            (with(ed_key(), "x", json!(octets(57))), JwkError::CoordinateSize),
             (with(ed_key(), "alg", json!("Ed25519")), JwkError::Algorithm),
             (with(ed_key(), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
-            (with(rsa_key(), "n", json!(octets(255))), JwkError::Size),
-            (with(rsa_key(), "n", json!(octets(1025))), JwkError::Size),
+            (with(rsa_key(), "n", json!(octets(255))), JwkError::RsaSize),
+            (with(rsa_key(), "n", json!(octets(1025))), JwkError::RsaSize),
             (
                 with(rsa_key(), "n", json!(BASE64URL.encode([&[0x7f][..], &[0xff; 255]].concat()))),
-                JwkError::Size,
+                JwkError::RsaSize,
             ),
             (
                 with(rsa_key(), "n", json!(BASE64URL.encode([&[0xff; 255][..], &[0xfe]].concat()))),
                 JwkError::Malformed,
             ),
             (with(rsa_key(), "n", json!("")), JwkError::Malformed),
-            (with(rsa_key(), "e", json!("AQ")), JwkError::Size),
+            (with(rsa_key(), "e", json!("AQ")), JwkError::RsaSize),
             (with(rsa_key(), "e", json!("AA")), JwkError::Malformed),
             (with(rsa_key(), "e", json!("Ag")), JwkError::Malformed),
             (with(rsa_key(), "e", json!("")), JwkError::Malformed),
-            (with(rsa_key(), "e", json!(octets(5))), JwkError::Size),
+            (with(rsa_key(), "e", json!(octets(5))), JwkError::RsaSize),
             (with(rsa_key(), "e", json!(65537)), JwkError::Malformed),
             (without(rsa_key(), "e"), JwkError::Malformed),
             (with(rsa_key(), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
@@ -553,7 +586,7 @@ mod tests {
             for short in [0, 1, length - 1] {
                 assert_eq!(
                     import(&key(short), EVERY, KeyTrust::Private),
-                    Err(JwkError::Size),
+                    Err(JwkError::SecretSize(length)),
                     "{alg} {short}"
                 );
             }
@@ -565,7 +598,37 @@ mod tests {
         let pem =
             "\n-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
         let key = json!({"kty": "oct", "k": BASE64URL.encode(pem)});
-        assert_eq!(import(&key, EVERY, KeyTrust::Private), Err(JwkError::Pem));
+        assert_eq!(import(&key, EVERY, KeyTrust::Private), Err(JwkError::PublicKeyAsSecret));
+    }
+
+    #[test]
+    fn the_development_key_is_known() {
+        let key: Value =
+            serde_json::from_str(include_str!("../../crates/local/development-key.json")).unwrap();
+        assert_eq!(key["x"], DEVELOPMENT_KEY);
+    }
+
+    #[test]
+    fn an_ed25519_key_of_small_order_is_skipped() {
+        let point = |first: u8, middle: u8, last: u8| [&[first][..], &[middle; 30], &[last]].concat();
+        let encodings = [
+            point(0, 0, 0),
+            point(1, 0, 0),
+            point(1, 0, 0x80),
+            point(0xec, 0xff, 0x7f),
+            point(0xed, 0xff, 0xff),
+            point(0xee, 0xff, 0x7f),
+            hex::decode("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05").unwrap(),
+            hex::decode("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa").unwrap(),
+        ];
+        for x in encodings {
+            let key = with(ed_key(), "x", json!(BASE64URL.encode(&x)));
+            assert_eq!(import(&key, EVERY, KeyTrust::Public), Err(JwkError::SmallOrder), "{x:?}");
+        }
+        for x in [point(2, 0, 0), point(0xeb, 0xff, 0x7f), point(0xef, 0xff, 0x7f), point(0, 1, 0)] {
+            let key = with(ed_key(), "x", json!(BASE64URL.encode(&x)));
+            assert_eq!(import(&key, EVERY, KeyTrust::Public), Ok(Algorithm::EdDSA), "{x:?}");
+        }
     }
 
     #[test]

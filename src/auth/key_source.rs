@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http::Uri;
 use http::uri::Scheme;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use table::error::chain;
 use table::json::Object;
@@ -42,7 +42,7 @@ pub struct KeySource(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Url(HttpsUrl),
-    Discovery { issuer: String },
+    Discovery { issuer: String, configuration: HttpsUrl },
     Secret { arn: String, region: String },
     Fixed(Arc<KeySet>),
 }
@@ -73,7 +73,8 @@ impl KeySource {
         if HttpsUrl::parse(issuer)?.0.query().is_some() {
             return Err(SourceError::Url);
         }
-        Ok(Self(Source::Discovery { issuer: issuer.to_owned() }))
+        let configuration = HttpsUrl::parse(&configuration_url(issuer))?;
+        Ok(Self(Source::Discovery { issuer: issuer.to_owned(), configuration }))
     }
 
     /// A secret in Secrets Manager: a JWK Set, a JWK, or a bare HMAC secret.
@@ -109,7 +110,9 @@ impl KeySource {
     pub(super) fn open(&self, https: Https, aws: &SdkConfig) -> Origin {
         Origin::Remote(Box::new(match &self.0 {
             Source::Url(url) => Remote::Url(https, url.clone()),
-            Source::Discovery { issuer } => Remote::Discovery(https, issuer.clone()),
+            Source::Discovery { issuer, configuration } => {
+                Remote::Discovery { https, issuer: issuer.clone(), configuration: configuration.clone() }
+            }
             Source::Secret { arn, region } => Remote::Secret(secrets(aws, region), arn.clone()),
             Source::Fixed(set) => return Origin::Fixed(Arc::clone(set)),
         }))
@@ -131,23 +134,41 @@ impl HttpsUrl {
     }
 }
 
+/// Without the query, which may hold a key of its own.
+impl std::fmt::Display for HttpsUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        write!(f, "https://{authority}{}", self.0.path())
+    }
+}
+
 /// OpenID Connect Discovery 1.0 §4.1: a slash at the issuer's end is removed.
 fn configuration_url(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
-/// Why a fetch returned no key set. Messages quote nothing of a key set or a secret. SDK errors are logged by their
-/// `Display`, because their `Debug` holds the whole response.
+/// Why a fetch returned no key set. Quotes nothing of a key set or a secret.
 #[derive(Debug, Error)]
-pub(super) enum FetchError {
+#[error("{place}: {cause}")]
+pub(super) struct FetchError {
+    /// The URL without its query, or the secret's ARN.
+    place: String,
+    cause: FetchCause,
+}
+
+/// SDK errors are logged by their `Display`, because their `Debug` holds the whole response.
+#[derive(Debug, Error)]
+enum FetchCause {
     #[error("no response within {} s", FETCH_TIMEOUT.as_secs())]
     Timeout,
     #[error("the connection failed: {0}")]
     Connection(String),
     #[error("the response has status {0}, not 200")]
     Status(u16),
-    #[error("the response is cut short or longer than {MAX_BODY_BYTES} bytes")]
-    Body,
+    #[error("the response is longer than {MAX_BODY_BYTES} bytes")]
+    TooLong,
+    #[error("the response is cut short")]
+    CutShort,
     #[error("the response is not an OpenID configuration")]
     Discovery,
     #[error("{}", issuer_mismatch(.configured, .found))]
@@ -160,6 +181,12 @@ pub(super) enum FetchError {
     SecretEmpty,
     #[error("the key set is rejected: {0}")]
     Set(#[from] SetError),
+}
+
+impl FetchCause {
+    fn at(self, place: impl std::fmt::Display) -> FetchError {
+        FetchError { place: place.to_string(), cause: self }
+    }
 }
 
 fn issuer_mismatch(configured: &str, found: &str) -> String {
@@ -187,32 +214,50 @@ pub(super) enum Origin {
 
 pub(super) enum Remote {
     Url(Https, HttpsUrl),
-    Discovery(Https, String),
+    Discovery { https: Https, issuer: String, configuration: HttpsUrl },
     Secret(secretsmanager::Client, String),
 }
 
 impl Remote {
-    /// Fetches the set as it is now.
+    /// Fetches the set as it is now, within [`FETCH_TIMEOUT`].
     pub(super) async fn fetch(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch_in_time(algorithms)).await;
+        fetched.unwrap_or_else(|_| {
+            Err(match self {
+                Self::Url(_, url) | Self::Discovery { configuration: url, .. } => FetchCause::Timeout.at(url),
+                Self::Secret(_, arn) => FetchCause::Timeout.at(arn),
+            })
+        })
+    }
+
+    async fn fetch_in_time(&self, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
         match self {
             Self::Url(https, url) => https.client().key_set(url, algorithms).await,
-            Self::Discovery(https, issuer) => {
+            Self::Discovery { https, issuer, configuration } => {
                 let client = https.client();
-                client.key_set(&client.jwks_uri(issuer).await?, algorithms).await
+                client.key_set(&client.jwks_uri(configuration, issuer).await?, algorithms).await
             }
             Self::Secret(client, arn) => {
-                let response = client.get_secret_value().secret_id(arn).send().await;
-                // Not DisplayErrorContext: it shows the raw response, which may hold the secret.
-                let response = response.map_err(|error| FetchError::Secret(chain(&error)))?;
-                let secret = match (&response.secret_string, &response.secret_binary) {
-                    (Some(text), _) => text.as_bytes(),
-                    (None, Some(binary)) => binary.as_ref(),
-                    (None, None) => return Err(FetchError::SecretEmpty),
-                };
-                Ok(KeySet::from_secret(secret, algorithms)?)
+                secret_key_set(client, arn, algorithms).await.map_err(|cause| cause.at(arn))
             }
         }
     }
+}
+
+async fn secret_key_set(
+    client: &secretsmanager::Client,
+    arn: &str,
+    algorithms: &Algorithms,
+) -> Result<KeySet, FetchCause> {
+    let response = client.get_secret_value().secret_id(arn).send().await;
+    // Not DisplayErrorContext: it shows the raw response, which may hold the secret.
+    let response = response.map_err(|error| FetchCause::Secret(chain(&error)))?;
+    let secret = match (&response.secret_string, &response.secret_binary) {
+        (Some(text), _) => text.as_bytes(),
+        (None, Some(binary)) => binary.as_ref(),
+        (None, None) => return Err(FetchCause::SecretEmpty),
+    };
+    Ok(KeySet::from_secret(secret, algorithms)?)
 }
 
 /// A client for the region in the secret's ARN. An attempt may take half of a fetch, so that a second one fits.
@@ -278,32 +323,36 @@ struct OpenIdConfiguration {
 
 impl HttpsClient {
     async fn key_set(&self, url: &HttpsUrl, algorithms: &Algorithms) -> Result<KeySet, FetchError> {
-        let body = self.get(&url.0.to_string()).await?;
-        Ok(KeySet::from_jwks(&body, algorithms, KeyTrust::Public)?)
+        let body = self.get(url).await?;
+        KeySet::from_jwks(&body, algorithms, KeyTrust::Public)
+            .map_err(|error| FetchCause::from(error).at(url))
     }
 
     /// The URL of an issuer's keys. The configuration must name the issuer exactly (§4.3), or one issuer could speak for
     /// another. It is fetched each time, so that a bad response is never remembered.
-    async fn jwks_uri(&self, issuer: &str) -> Result<HttpsUrl, FetchError> {
-        let body = self.get(&configuration_url(issuer)).await?;
+    async fn jwks_uri(&self, configuration: &HttpsUrl, issuer: &str) -> Result<HttpsUrl, FetchError> {
+        let body = self.get(configuration).await?;
         let Object(OpenIdConfiguration { issuer: found, jwks_uri }) =
-            serde_json::from_slice(&body).map_err(|_| FetchError::Discovery)?;
+            serde_json::from_slice(&body).map_err(|_| FetchCause::Discovery.at(configuration))?;
         if found != issuer {
-            return Err(FetchError::Issuer { configured: issuer.to_owned(), found });
+            return Err(FetchCause::Issuer { configured: issuer.to_owned(), found }.at(configuration));
         }
-        HttpsUrl::parse(&jwks_uri).map_err(|_| FetchError::KeysUrl)
+        HttpsUrl::parse(&jwks_uri).map_err(|_| FetchCause::KeysUrl.at(configuration))
     }
 
-    async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let mut request = HttpRequest::get(url).map_err(|error| FetchError::Connection(chain(&error)))?;
+    async fn get(&self, url: &HttpsUrl) -> Result<Vec<u8>, FetchError> {
+        let failed = |text: String| FetchCause::Connection(text).at(url);
+        let mut request = HttpRequest::get(url.0.to_string()).map_err(|error| failed(chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
-        let response = self.0.call(request).await;
-        let response = response.map_err(|error| FetchError::Connection(chain(&error)))?;
+        let response = self.0.call(request).await.map_err(|error| failed(chain(&error)))?;
         if response.status().as_u16() != 200 {
-            return Err(FetchError::Status(response.status().as_u16()));
+            return Err(FetchCause::Status(response.status().as_u16()).at(url));
         }
         let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
-        Ok(body.map_err(|_| FetchError::Body)?.to_bytes().to_vec())
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() { FetchCause::TooLong } else { FetchCause::CutShort }
+        });
+        Ok(body.map_err(|cause| cause.at(url))?.to_bytes().to_vec())
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod certificate;
 mod claim;
 mod error;
+mod hmac_secret;
 mod issuer;
 mod key_cache;
 mod key_set;

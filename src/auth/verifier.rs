@@ -63,9 +63,8 @@ impl Verifier {
                     keys = newer;
                     verified = token.verify(&keys);
                 }
-                // The issuer may have published this key since, so the token may be valid.
                 RefreshOutcome::Failed(unavailable) if error.reason == TokenError::KeyUnknown => {
-                    return Err(unavailable.into());
+                    return Err(AuthError::KeyUnconfirmed(unavailable));
                 }
                 RefreshOutcome::Failed(_) | RefreshOutcome::NotDue => {}
             }

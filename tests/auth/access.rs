@@ -155,7 +155,8 @@ async fn a_rejected_key_set_is_logged_with_the_reason_and_without_its_content() 
         let headers = with(&json!({}));
         let reply = api.get(headers.clone()).await;
         assert_eq!(reply.line["reason"], "keys_unavailable");
-        assert!(reply.log.contains(reason), "{reason}: {}", reply.log);
+        let message = format!("{}: the key set is rejected: ", issuer.url("/keys"));
+        assert!(reply.log.contains(&message) && reply.log.contains(reason), "{reason}: {}", reply.log);
         reply.assert_discreet(&headers);
     }
 }

@@ -130,7 +130,7 @@ async fn known_kids_are_accepted_during_a_flood_of_made_up_ones() {
     issuer.asked(2).await;
     assert_eq!(issuer.outcome(&P256).now_or_never(), Some(Ok(())), "waited for the fetch");
     for error in flood.join_all().await {
-        assert_eq!(error, Some("keys_unavailable"));
+        assert_eq!(error, Some("key_unconfirmed"));
     }
     assert_eq!(issuer.server.requests(), 2);
 }
@@ -326,7 +326,7 @@ async fn an_unknown_key_during_an_outage_is_unavailable_not_unauthorized() {
     issuer.verifier.load_keys().await.unwrap();
     issuer.answer(Behavior::status(500, ""));
     issuer.clock.forward(COOL_DOWN);
-    assert_eq!(issuer.outcome(&P384).await, Err("keys_unavailable"));
+    assert_eq!(issuer.outcome(&P384).await, Err("key_unconfirmed"));
     assert_eq!(issuer.outcome(&P256).await, Ok(()));
     issuer.publish([P256.jwk()]);
     issuer.clock.forward(COOL_DOWN);

@@ -254,5 +254,6 @@ pub(crate) fn code(result: Result<Principal, AuthError>) -> Result<Principal, &'
     result.map_err(|error| match error {
         AuthError::Token(reason) => reason.code(),
         AuthError::KeysUnavailable(_) => "keys_unavailable",
+        AuthError::KeyUnconfirmed(_) => "key_unconfirmed",
     })
 }

@@ -45,9 +45,10 @@ const SECRET: &str = "secret-of-the-source";
 /// Rows that run at the same time.
 const THREADS: usize = 6;
 
-const CUT: Outcome = Unavailable("the response is cut short or longer than 262144 bytes");
+const CUT: Outcome = Unavailable("the response is cut short");
+const TOO_LONG: Outcome = Unavailable("the response is longer than 262144 bytes");
 const LOST: Outcome = Unavailable("the connection failed");
-const MALFORMED: Outcome = Unavailable("it is not a JWK Set (RFC 7517 §5)");
+const MALFORMED: Outcome = Unavailable("not a JWK Set (RFC 7517 §5)");
 const NO_CONFIGURATION: Outcome = Unavailable("the response is not an OpenID configuration");
 const NO_KEYS_URL: Outcome = Unavailable("the jwks_uri of the OpenID configuration is not an https URL");
 const NO_SECRET: Outcome = Unavailable("Secrets Manager: ");
@@ -139,13 +140,17 @@ fn responses(_: &str) -> Vec<Row> {
                 send(&chunked("")),
                 Step::Repeat(b"1000\r\n".iter().copied().chain([b' '; 4096]).chain(*b"\r\n").collect()),
             ]),
-            CUT,
+            TOO_LONG,
         ),
-        ("an endless body", Behavior::steps([send(&head(200, &[])), Step::Repeat(vec![b' '; 4096])]), CUT),
+        (
+            "an endless body",
+            Behavior::steps([send(&head(200, &[])), Step::Repeat(vec![b' '; 4096])]),
+            TOO_LONG,
+        ),
         (
             "a byte too many",
             Behavior::json(format!("{keys}{}", " ".repeat(256 * 1024 + 1 - keys.len()))),
-            CUT,
+            TOO_LONG,
         ),
         ("compressed", Behavior::response(200, &[("content-encoding", "gzip")], SECRET), MALFORMED),
         ("another content type", Behavior::response(200, &[("content-type", "text/html")], &keys), Found),
@@ -176,8 +181,8 @@ fn key_sets(_: &str) -> Vec<Row> {
         ("two sets", Behavior::json(key_set().repeat(2)), MALFORMED),
         ("a byte order mark", Behavior::json(format!("\u{feff}{}", key_set())), MALFORMED),
         ("nested without end", Behavior::json(format!(r#"{{"keys":{}"#, "[".repeat(100_000))), MALFORMED),
-        ("no keys", json(json!({"keys": []})), Unavailable("it has no keys")),
-        ("101 keys", json(json!({"keys": vec![key; 101]})), Unavailable("it has more than 100 keys")),
+        ("no keys", json(json!({"keys": []})), Unavailable("no keys")),
+        ("101 keys", json(json!({"keys": vec![key; 101]})), Unavailable("more than 100 keys")),
         (
             "keys of other types",
             json(json!({"keys": [1, null, SECRET, [], {}]})),
@@ -288,7 +293,7 @@ fn secrets(_: &str) -> Vec<Row> {
             Unavailable("neither a JWK Set nor a JWK"),
         ),
         ("secret: half of a set", secret(&key_set()[..60]), Unavailable("neither a JWK Set nor a JWK")),
-        ("secret: no keys", secret(r#"{"keys":[]}"#), Unavailable("it has no keys")),
+        ("secret: no keys", secret(r#"{"keys":[]}"#), Unavailable("no keys")),
     ]
 }
 

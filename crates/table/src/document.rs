@@ -40,8 +40,8 @@ pub struct Properties {
     pub last_updated: Option<i64>,
     /// `subject.reference`, of the attribute beside the document or else of the document.
     pub subject: Option<String>,
-    /// `subject.reference` of the document, where the attribute beside it has another text.
-    pub(crate) other_subject: Option<Option<String>>,
+    /// `subject.reference` of the document, where the attribute beside it has another text; empty if there is none.
+    pub(crate) other_subject: Option<String>,
 }
 
 impl Properties {
@@ -58,19 +58,19 @@ impl Properties {
 
     /// These properties, of attributes, beside a document that is open.
     pub(crate) fn beside(self, document: &StudyHeader<'_>) -> Self {
-        let subject = document.subject.reference.as_deref();
-        let differs = self.subject.is_some() && self.subject.as_deref() != subject;
-        Self { other_subject: differs.then(|| subject.map(str::to_owned)), ..self }
+        let subject = document.subject.reference.as_deref().unwrap_or_default();
+        let differs = self.subject.as_ref().is_some_and(|attribute| attribute != subject);
+        Self { other_subject: differs.then(|| subject.to_owned()), ..self }
     }
 
     /// Fails if the attribute beside a document names another subject than the document, as far as it has been opened.
     /// `base_urls` are those of this service.
     pub fn check_subject(&self, base_urls: &[BaseUrl]) -> Result<(), DocumentError> {
-        match &self.other_subject {
-            Some(other) if !same_subject(self.subject.as_deref(), other.as_deref(), base_urls) => {
-                Err(DocumentError::Subject)
-            }
-            _ => Ok(()),
+        let subjects = self.subject.as_deref().zip(self.other_subject.as_deref());
+        if subjects.is_none_or(|(one, other)| same_subject(one, other, base_urls)) {
+            Ok(())
+        } else {
+            Err(DocumentError::Subject)
         }
     }
 
