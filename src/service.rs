@@ -20,7 +20,7 @@ use crate::audit::{self, Audit};
 use crate::auth::{ClientCertificate, Forbidden, Https, Verifier};
 use crate::aws::{self, CaBundleError};
 use crate::config::{AWS_CA_BUNDLE, Config, JWT_CA_BUNDLE};
-use crate::store::{Found, ReadResult, Store};
+use crate::store::{Found, Store};
 
 /// The service: everything that requests share.
 pub struct Service {
@@ -76,8 +76,7 @@ impl Service {
         if let Some(certificate) = certificate {
             request.extensions_mut().insert(certificate);
         }
-        // Boxed because the runtime moves its future about, and this one is large.
-        let response = Box::pin(self.handle(request)).await;
+        let response = self.handle(request).await;
         Ok(Payload { format, response })
     }
 
@@ -130,13 +129,13 @@ impl Service {
     ) -> Result<Response<Body>, ApiError> {
         let since = Instant::now();
         let certificate = request.extensions().get::<ClientCertificate>();
-        let principal = self.verifier.authenticate(request.headers(), certificate).await;
+        let authentication = self.verifier.authenticate(request.headers(), certificate).await;
         audit.auth_done(since);
-        let principal = principal?;
-        audit.principal(&principal);
+        let authentication = authentication?;
+        audit.principal(&authentication.principal);
         let study_ref = path.study_ref()?;
         audit.study_ref(&study_ref);
-        let patients = principal.authorize(&study_ref.site)?;
+        let patients = authentication.principal.authorize(&study_ref.site)?;
         let options = ResponseOptions::of(request, path.route.default_media())?;
 
         let since = Instant::now();
@@ -150,8 +149,13 @@ impl Service {
                 Some(Err(Forbidden::PatientNotGranted.into()))
             }
         });
-        let ReadResult { found, read_units } = read.await;
-        audit.store_done(since, read_units);
+        // Boxed because the runtime moves its future about, and this part of it is large.
+        let timed = Box::pin(async {
+            let read = read.await;
+            audit.store_done(since, read.read_units);
+            read.found
+        });
+        let found = authentication.beside(timed).await?;
         match found?.ok_or(ApiError::StudyNotFound)? {
             Found::Decided(form, response) => {
                 audit.stored_form(form);

@@ -240,6 +240,12 @@ impl From<IdError> for ApiError {
     }
 }
 
+impl From<TokenError> for ApiError {
+    fn from(reason: TokenError) -> Self {
+        Self::Token(reason)
+    }
+}
+
 impl From<Forbidden> for ApiError {
     fn from(forbidden: Forbidden) -> Self {
         Self::Forbidden(forbidden)

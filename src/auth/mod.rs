@@ -25,4 +25,4 @@ pub use self::key_source::{FETCH_TIMEOUT, Https, KeySource, SourceError};
 pub use self::patient::PatientFilter;
 pub(crate) use self::scope::is_scope_character;
 pub use self::scope::{ScopePrefix, ScopeRules, SmartScopes};
-pub use self::verifier::Verifier;
+pub use self::verifier::{Authentication, Verifier};

@@ -1,16 +1,26 @@
 //! Verifying a request's bearer token.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use aws_smithy_async::time::SharedTimeSource;
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
 use http::HeaderMap;
 
 use super::access::Principal;
 use super::certificate::{ClientCertificate, check_confirmation};
 use super::error::{AuthError, KeysUnavailable, TokenError};
 use super::issuer::Settings;
-use super::key_cache::{KeyCache, RefreshOutcome};
+use super::key_cache::{Age, KeyCache};
+use super::key_set::KeySet;
 use super::key_source::Https;
 use super::token::{Unverified, bearer};
+
+/// How much longer than for the read a response waits for the fetch of a key set that is due.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// Verifies bearer tokens.
 pub struct Verifier {
@@ -43,34 +53,88 @@ impl Verifier {
 
     /// Fetches the keys unless they are cached, so that the first request need not wait for them.
     pub async fn load_keys(&self) -> Result<(), KeysUnavailable> {
-        self.keys.current().await.map(|_| ())
+        self.current_set().await.map(|_| ())
     }
 
     /// The principal whose token a request carries, with the client certificate that the gateway reports.
-    pub async fn authenticate(
-        &self,
-        headers: &HeaderMap,
+    pub async fn authenticate<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
         certificate: Option<&ClientCertificate>,
-    ) -> Result<Principal, AuthError> {
+    ) -> Result<Authentication<'a>, AuthError> {
         let token = Unverified::parse(bearer(headers)?, &self.settings.algorithms)?;
-        let mut keys = self.keys.current().await?;
-        let mut verified = token.verify(&keys);
+        let (mut set, mut age) = self.current_set().await?;
+        let mut verified = token.verify(&set);
         if let Err(error) = verified
-            && error.refresh_may_help
+            && (error.refresh_may_help || age != Age::Fresh)
         {
-            match self.keys.refresh(&keys).await {
-                RefreshOutcome::Newer(newer) => {
-                    keys = newer;
-                    verified = token.verify(&keys);
-                }
-                RefreshOutcome::Failed(unavailable) if error.reason == TokenError::KeyUnknown => {
-                    return Err(AuthError::KeyUnconfirmed(unavailable));
-                }
-                RefreshOutcome::Failed(_) | RefreshOutcome::NotDue => {}
+            if let Some(fetch) = self.keys.fetch() {
+                fetch.done.await;
+            }
+            if let Some(newer) = self.keys.newer_than(&set) {
+                (set, age) = (newer, Age::Fresh);
+                verified = token.verify(&set);
+            } else if error.reason == TokenError::KeyUnknown && self.keys.last_fetch_failed() {
+                return Err(AuthError::KeyUnconfirmed(self.keys.unavailable()));
             }
         }
         let claims = verified.map_err(|error| error.reason)?.claims(&self.settings, self.clock.now())?;
         check_confirmation(&claims, certificate)?;
-        Ok(Principal::from_claims(&claims, &self.settings.access)?)
+        let principal = Principal::from_claims(&claims, &self.settings.access)?;
+        let due = (age == Age::Due).then_some(DueSet { keys: &self.keys, token, set });
+        Ok(Authentication { principal, due })
+    }
+
+    /// The set to verify with, after the fetch that a request cannot do without.
+    async fn current_set(&self) -> Result<(Arc<KeySet>, Age), KeysUnavailable> {
+        match self.keys.set() {
+            Some((set, age @ (Age::Fresh | Age::Due))) => return Ok((set, age)),
+            Some((_, Age::Overdue)) | None => {}
+        }
+        if let Some(fetch) = self.keys.fetch() {
+            fetch.done.await;
+        }
+        self.keys.set().ok_or_else(|| self.keys.unavailable())
+    }
+}
+
+/// A token that is accepted, perhaps with a key set that is due for renewal.
+pub struct Authentication<'a> {
+    /// The caller.
+    pub principal: Principal,
+    due: Option<DueSet<'a>>,
+}
+
+/// The key set that verified a token, and is due for renewal.
+struct DueSet<'a> {
+    keys: &'a KeyCache,
+    token: Unverified<'a>,
+    set: Arc<KeySet>,
+}
+
+impl Authentication<'_> {
+    /// Runs `read`, and beside it the fetch of a key set that is due. Fails if the token does not hold under the set that
+    /// was fetched. The request that starts the fetch waits for it [`GRACE`] longer than for the read.
+    pub async fn beside<T>(self, read: impl Future<Output = T>) -> Result<T, TokenError> {
+        let Some(DueSet { keys, token, set }) = self.due else { return Ok(read.await) };
+        let output = match keys.fetch() {
+            None => read.await,
+            Some(fetch) => match select(pin!(read), fetch.done).await {
+                Either::Left((output, fetch_done)) if fetch.is_new => {
+                    // The fetch is kept, and goes on with the next request.
+                    let _ = tokio::time::timeout(GRACE, fetch_done).await;
+                    output
+                }
+                Either::Left((output, fetch_done)) => {
+                    fetch_done.now_or_never();
+                    output
+                }
+                Either::Right(((), read)) => read.await,
+            },
+        };
+        match keys.newer_than(&set) {
+            Some(newer) => token.verify(&newer).map(|_| output).map_err(|error| error.reason),
+            None => Ok(output),
+        }
     }
 }

@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod certificate;
 mod properties;
+mod renewal;
 mod secrets;
 mod sources;
 mod support;

@@ -33,7 +33,8 @@ fn patient(id: &str, base_urls: &[&str]) -> PatientFilter {
 
 /// The outcome of a token. None has to wait for a key.
 fn authenticated(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, &'static str> {
-    code(verifier.authenticate(headers, None).now_or_never().expect("the keys are there"))
+    let authenticated = crate::support::authenticated(verifier, headers);
+    code(authenticated.now_or_never().expect("the keys are there"))
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -13,19 +13,19 @@ use testkit::faulty::{Behavior, FaultyServer};
 
 const ALGORITHMS: &str = "RS256,ES256,ES384,EdDSA";
 // In seconds.
-const FRESH: u64 = 10 * 60;
+pub(crate) const FRESH: u64 = 10 * 60;
 const STALE: u64 = 60 * 60;
 const COOL_DOWN: u64 = 30;
 
 /// An issuer that publishes its keys at `/keys`, and a verifier that fetches them.
-struct Published {
-    server: FaultyServer,
-    clock: Clock,
-    verifier: Arc<Verifier>,
+pub(crate) struct Published {
+    pub(crate) server: FaultyServer,
+    pub(crate) clock: Clock,
+    pub(crate) verifier: Arc<Verifier>,
 }
 
 impl Published {
-    async fn new(keys: impl IntoIterator<Item = Value>) -> Self {
+    pub(crate) async fn new(keys: impl IntoIterator<Item = Value>) -> Self {
         Self::answering(Behavior::json(jwks(keys))).await
     }
 
@@ -36,11 +36,11 @@ impl Published {
         Self { server, clock, verifier }
     }
 
-    fn answer(&self, behavior: Behavior) {
+    pub(crate) fn answer(&self, behavior: Behavior) {
         self.server.set("/keys", behavior);
     }
 
-    fn publish(&self, keys: impl IntoIterator<Item = Value>) {
+    pub(crate) fn publish(&self, keys: impl IntoIterator<Item = Value>) {
         self.answer(Behavior::json(jwks(keys)));
     }
 
@@ -59,7 +59,7 @@ impl Published {
         outcome(&self.verifier, &self.token(signer)).await.map(|_| ())
     }
 
-    fn token(&self, signer: &Signer) -> String {
+    pub(crate) fn token(&self, signer: &Signer) -> String {
         let now = self.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         signer.token(&claims_with(&json!({"iat": now, "exp": now + 300})))
     }
@@ -490,7 +490,7 @@ async fn a_connection_that_is_closed_after_the_discovery_is_replaced() {
 #[tokio::test]
 async fn no_fetch_uses_the_connection_of_an_earlier_one() {
     let issuer = kept_open().await;
-    issuer.clock.forward(FRESH);
+    issuer.clock.forward(2 * FRESH);
     issuer.verifier.load_keys().await.unwrap();
     assert_eq!((issuer.server.requests(), issuer.server.connections()), (4, 2));
 }

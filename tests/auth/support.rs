@@ -247,7 +247,15 @@ pub(crate) fn authorization(value: &[u8]) -> HeaderMap {
 
 /// The principal of a token, or the code of its error.
 pub(crate) async fn outcome(verifier: &Verifier, token: &str) -> Result<Principal, &'static str> {
-    code(verifier.authenticate(&bearer(token), None).await)
+    code(authenticated(verifier, &bearer(token)).await)
+}
+
+/// The principal of a request that reads nothing, once its key set has been renewed if that is due.
+pub(crate) async fn authenticated(verifier: &Verifier, headers: &HeaderMap) -> Result<Principal, AuthError> {
+    let authentication = verifier.authenticate(headers, None).await?;
+    let principal = authentication.principal.clone();
+    authentication.beside(async {}).await?;
+    Ok(principal)
 }
 
 pub(crate) fn code(result: Result<Principal, AuthError>) -> Result<Principal, &'static str> {
