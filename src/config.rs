@@ -1,39 +1,23 @@
 //! The configuration, read once from the environment. An invalid value stops the function at start; the message names
 //! the variable and what it must be.
 
+mod issuers;
+mod source;
+
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use table::subject::BaseUrl;
-use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
-use crate::auth::{
-    Access, Algorithms, AllSites, ClaimPath, KeySource, ScopePrefix, ScopeRules, Settings, SmartScopes,
-    is_scope_character,
-};
+use self::issuers::issuers;
+pub use self::source::Error;
+use self::source::{Environment, required, text};
+use crate::auth::Issuers;
 use crate::aws::Account;
 
 const TABLE_NAME: &str = "TABLE_NAME";
-const JWT_ISSUER: &str = "JWT_ISSUER";
-const JWT_AUDIENCE: &str = "JWT_AUDIENCE";
-const JWT_JWKS_URL: &str = "JWT_JWKS_URL";
-const JWT_JWKS_SECRET_ARN: &str = "JWT_JWKS_SECRET_ARN";
-const JWT_JWKS: &str = "JWT_JWKS";
-const JWT_ALGORITHMS: &str = "JWT_ALGORITHMS";
-const JWT_LEEWAY_SECONDS: &str = "JWT_LEEWAY_SECONDS";
-const SITE_CLAIM: &str = "SITE_CLAIM";
-const ALL_SITES: &str = "ALL_SITES";
-const SMART_SCOPES: &str = "SMART_SCOPES";
-const SCOPE_PREFIX: &str = "SCOPE_PREFIX";
-const IGNORED_SCOPES: &str = "IGNORED_SCOPES";
-const PATIENT_CLAIM: &str = "PATIENT_CLAIM";
-const FHIR_USER_CLAIM: &str = "FHIR_USER_CLAIM";
-const SUBJECT_BASE_URLS: &str = "SUBJECT_BASE_URLS";
 const CONSISTENT_READ: &str = "CONSISTENT_READ";
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
@@ -49,8 +33,8 @@ pub struct Config {
     pub table_name: String,
     /// `CONSISTENT_READ`: whether reads are strongly consistent.
     pub consistent_read: bool,
-    /// The rules for tokens.
-    pub auth: Settings,
+    /// The issuers whose tokens are accepted.
+    pub issuers: Issuers,
     /// `JWT_CA_BUNDLE`: a PEM file of the certificate authorities to trust when keys are fetched, instead of the system's.
     pub jwt_ca_bundle: Option<PathBuf>,
     /// `AWS_ENDPOINT_URL_DYNAMODB`: the URL of DynamoDB, if not the region's public endpoint.
@@ -82,34 +66,13 @@ pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
     }
 }
 
-/// Looks a variable up by its name.
-type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// An invalid variable. The message says what the value must be and never repeats it: it may be a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{variable}: {problem}")]
-pub struct Error {
-    variable: &'static str,
-    problem: String,
-}
-
-impl Error {
-    fn new(variable: &'static str, problem: impl Into<String>) -> Self {
-        Self { variable, problem: problem.into() }
-    }
-
-    fn must_be(variable: &'static str, what: impl std::fmt::Display) -> Self {
-        Self::new(variable, format!("must be {what}"))
-    }
-}
-
 impl Config {
     /// Reads the configuration. An empty variable counts as unset.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         Ok(Self {
             table_name: table_name(&env)?,
             consistent_read: flag(&env, CONSISTENT_READ)?,
-            auth: settings(&env)?,
+            issuers: issuers(&env)?,
             jwt_ca_bundle: text(&env, JWT_CA_BUNDLE)?.map(PathBuf::from),
             dynamodb_endpoint: dynamodb_endpoint(&env)?,
             aws_ca_bundle: text(&env, AWS_CA_BUNDLE)?.map(PathBuf::from),
@@ -118,31 +81,6 @@ impl Config {
             max_concurrency: max_concurrency(&env)?,
         })
     }
-}
-
-fn settings(env: Environment<'_>) -> Result<Settings, Error> {
-    let issuer = issuer(env)?;
-    let algorithms = algorithms(env)?;
-    Ok(Settings {
-        keys: key_source(env, issuer.as_deref(), &algorithms)?,
-        issuer,
-        audiences: audiences(env)?,
-        algorithms,
-        leeway: leeway(env)?,
-        access: access(env)?,
-    })
-}
-
-/// The text of a variable; `None` if it is unset or empty.
-fn text(env: Environment<'_>, variable: &'static str) -> Result<Option<String>, Error> {
-    match env(variable) {
-        Some(value) if value.contains('\u{fffd}') => Err(Error::must_be(variable, "UTF-8 text")),
-        value => Ok(value.filter(|value| !value.is_empty())),
-    }
-}
-
-fn required(env: Environment<'_>, variable: &'static str, what: &str) -> Result<String, Error> {
-    text(env, variable)?.ok_or_else(|| Error::new(variable, format!("is required: {what}")))
 }
 
 fn table_name(env: Environment<'_>) -> Result<String, Error> {
@@ -166,163 +104,6 @@ fn table_name(env: Environment<'_>) -> Result<String, Error> {
         Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => Ok(given),
         _ => Err(Error::must_be(TABLE_NAME, EXPECTED)),
     }
-}
-
-/// `None` for `*`.
-fn issuer(env: Environment<'_>) -> Result<Option<String>, Error> {
-    const EXPECTED: &str = "the exact iss of the tokens, or * to leave it unchecked";
-    let issuer = required(env, JWT_ISSUER, EXPECTED)?;
-    if issuer == "*" {
-        return Ok(None);
-    }
-    if issuer.contains(is_blank) { Err(Error::must_be(JWT_ISSUER, EXPECTED)) } else { Ok(Some(issuer)) }
-}
-
-/// `None` for `*`.
-fn audiences(env: Environment<'_>) -> Result<Option<Vec<String>>, Error> {
-    const EXPECTED: &str =
-        "a comma-separated list of audiences, of which a token must name one, or * to leave it unchecked";
-    let list = required(env, JWT_AUDIENCE, EXPECTED)?;
-    if list == "*" {
-        return Ok(None);
-    }
-    let audiences: Vec<String> = list.split(',').map(|one| one.trim().to_owned()).collect();
-    if audiences.iter().any(|one| one.is_empty() || one == "*" || one.contains(is_blank)) {
-        return Err(Error::must_be(JWT_AUDIENCE, EXPECTED));
-    }
-    Ok(Some(audiences))
-}
-
-fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
-}
-
-fn algorithms(env: Environment<'_>) -> Result<Algorithms, Error> {
-    let list = text(env, JWT_ALGORITHMS)?;
-    Algorithms::parse(list.as_deref().unwrap_or("RS256,PS256,ES256,ES384,EdDSA")).ok_or_else(|| {
-        Error::must_be(
-            JWT_ALGORITHMS,
-            "a comma-separated list of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, \
-             HS512, each at most once",
-        )
-    })
-}
-
-fn key_source(
-    env: Environment<'_>,
-    issuer: Option<&str>,
-    algorithms: &Algorithms,
-) -> Result<KeySource, Error> {
-    let url = text(env, JWT_JWKS_URL)?;
-    let secret = text(env, JWT_JWKS_SECRET_ARN)?;
-    let jwks = text(env, JWT_JWKS)?;
-    if algorithms.contain_hmac() && secret.is_none() && jwks.is_none() {
-        return Err(Error::new(
-            JWT_ALGORITHMS,
-            "HMAC algorithms require JWT_JWKS_SECRET_ARN or JWT_JWKS, because keys at a URL are public",
-        ));
-    }
-    match (url, secret, jwks) {
-        (Some(url), None, None) => {
-            KeySource::url(&url).map_err(|error| Error::new(JWT_JWKS_URL, error.to_string()))
-        }
-        (None, Some(arn), None) => {
-            KeySource::secret(&arn).map_err(|error| Error::new(JWT_JWKS_SECRET_ARN, error.to_string()))
-        }
-        (None, None, Some(set)) => {
-            let wrong = |error| Error::new(JWT_JWKS, format!("the key set is rejected: {error}"));
-            KeySource::jwks(&set, algorithms).map_err(wrong)
-        }
-        (None, None, None) => {
-            let no_discovery = || {
-                Error::new(
-                    JWT_ISSUER,
-                    "must be an https URL, from which the keys are discovered, unless JWT_JWKS_URL, JWT_JWKS_SECRET_ARN or \
-                     JWT_JWKS is set",
-                )
-            };
-            KeySource::discovery(issuer.ok_or_else(no_discovery)?).map_err(|_| no_discovery())
-        }
-        (Some(_), _, _) => {
-            Err(Error::new(JWT_JWKS_URL, "cannot be combined with JWT_JWKS_SECRET_ARN or JWT_JWKS"))
-        }
-        (None, Some(_), Some(_)) => Err(Error::new(JWT_JWKS_SECRET_ARN, "cannot be combined with JWT_JWKS")),
-    }
-}
-
-fn leeway(env: Environment<'_>) -> Result<Duration, Error> {
-    let seconds = match text(env, JWT_LEEWAY_SECONDS)? {
-        None => Some(30),
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.parse().ok().filter(|seconds| *seconds <= 300)
-        }
-        Some(_) => None,
-    };
-    let error = || Error::must_be(JWT_LEEWAY_SECONDS, "a whole number of seconds from 0 to 300");
-    seconds.map(Duration::from_secs).ok_or_else(error)
-}
-
-fn access(env: Environment<'_>) -> Result<Access, Error> {
-    let default = Access::default();
-    Ok(Access {
-        site_claim: claim(env, SITE_CLAIM)?.unwrap_or(default.site_claim),
-        all_sites: parsed(
-            env,
-            ALL_SITES,
-            AllSites::parse,
-            "claim=value, as in role=ADMIN; the claim may be a JSON pointer (RFC 6901)",
-        )?,
-        scopes: ScopeRules {
-            requirement: match text(env, SMART_SCOPES)?.as_deref() {
-                None | Some("optional") => SmartScopes::Optional,
-                Some("required") => SmartScopes::Required,
-                Some(_) => return Err(Error::must_be(SMART_SCOPES, "optional or required")),
-            },
-            prefix: parsed(
-                env,
-                SCOPE_PREFIX,
-                ScopePrefix::parse,
-                "what stands before patient/, user/ and system/ in a scope; it ends in / or :",
-            )?,
-            ignored: parsed(env, IGNORED_SCOPES, scopes, "a list of scopes, separated by commas or spaces")?
-                .unwrap_or_default(),
-        },
-        patient_claim: claim(env, PATIENT_CLAIM)?.unwrap_or(default.patient_claim),
-        fhir_user_claim: claim(env, FHIR_USER_CLAIM)?.unwrap_or(default.fhir_user_claim),
-        subject_base_urls: subject_base_urls(env)?,
-    })
-}
-
-/// An optional variable that `parse` reads.
-fn parsed<T>(
-    env: Environment<'_>,
-    variable: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-    expected: &str,
-) -> Result<Option<T>, Error> {
-    let value = text(env, variable)?;
-    value.map(|value| parse(&value).ok_or_else(|| Error::must_be(variable, expected))).transpose()
-}
-
-fn claim(env: Environment<'_>, variable: &'static str) -> Result<Option<ClaimPath>, Error> {
-    parsed(env, variable, ClaimPath::parse, "the name of a claim, or a JSON pointer (RFC 6901)")
-}
-
-fn scopes(list: &str) -> Option<Vec<String>> {
-    let scopes: Vec<_> =
-        list.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-    scopes.iter().all(|scope| scope.chars().all(is_scope_character)).then_some(scopes)
-}
-
-fn subject_base_urls(env: Environment<'_>) -> Result<Arc<[BaseUrl]>, Error> {
-    let list = text(env, SUBJECT_BASE_URLS)?;
-    let urls = list.iter().flat_map(|list| list.split(',')).map(|url| BaseUrl::parse(url.trim()));
-    urls.collect::<Option<_>>().ok_or_else(|| {
-        Error::must_be(
-            SUBJECT_BASE_URLS,
-            "a comma-separated list of http or https URLs without user name, query and fragment",
-        )
-    })
 }
 
 fn flag(env: Environment<'_>, variable: &'static str) -> Result<bool, Error> {
@@ -381,7 +162,10 @@ fn is_http_url(text: &str) -> bool {
 mod tests {
     use std::collections::HashMap;
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::auth::{Algorithms, SmartScopes};
 
     const SET: &str =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -393,8 +177,8 @@ mod tests {
     fn config(changes: &Variables<'_>) -> Result<Config, Error> {
         let mut variables = HashMap::from([
             (TABLE_NAME, "ImagingStudies"),
-            (JWT_ISSUER, "https://issuer.example"),
-            (JWT_AUDIENCE, "imaging-study"),
+            ("JWT_ISSUER", "https://issuer.example"),
+            ("JWT_AUDIENCE", "imaging-study"),
         ]);
         variables.extend(changes.iter().copied());
         Config::from_env(|name| variables.get(name).map(ToString::to_string))
@@ -407,14 +191,15 @@ mod tests {
     #[test]
     fn issuer_audience_and_table_are_enough() {
         let config = config(&[]).unwrap();
+        let Issuers::One(issuer) = config.issuers else { panic!("several issuers") };
         assert_eq!(config.table_name, "ImagingStudies");
         assert!(!config.consistent_read);
-        assert_eq!(config.auth.issuer.as_deref(), Some("https://issuer.example"));
-        assert_eq!(config.auth.audiences, Some(vec!["imaging-study".to_owned()]));
-        assert_eq!(config.auth.leeway, Duration::from_secs(30));
-        assert_eq!(Some(config.auth.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
-        assert_eq!(config.auth.access.all_sites, None);
-        assert_eq!(config.auth.access.scopes.requirement, SmartScopes::Optional);
+        assert_eq!(issuer.iss.as_deref(), Some("https://issuer.example"));
+        assert_eq!(issuer.audiences, Some(vec!["imaging-study".to_owned()]));
+        assert_eq!(issuer.leeway, Duration::from_secs(30));
+        assert_eq!(Some(issuer.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
+        assert_eq!(issuer.access.all_sites, None);
+        assert_eq!(issuer.access.scopes.requirement, SmartScopes::Optional);
         assert_eq!(
             (config.dynamodb_endpoint, config.aws_ca_bundle, config.jwt_ca_bundle),
             (None, None, None)
@@ -424,19 +209,19 @@ mod tests {
     #[test]
     fn an_empty_variable_counts_as_unset() {
         let optional = [
-            JWT_JWKS_URL,
-            JWT_JWKS_SECRET_ARN,
-            JWT_JWKS,
-            JWT_ALGORITHMS,
-            JWT_LEEWAY_SECONDS,
-            SITE_CLAIM,
-            ALL_SITES,
-            SMART_SCOPES,
-            SCOPE_PREFIX,
-            IGNORED_SCOPES,
-            PATIENT_CLAIM,
-            FHIR_USER_CLAIM,
-            SUBJECT_BASE_URLS,
+            "JWT_JWKS_URL",
+            "JWT_JWKS_SECRET_ARN",
+            "JWT_JWKS",
+            "JWT_ALGORITHMS",
+            "JWT_LEEWAY_SECONDS",
+            "SITE_CLAIM",
+            "ALL_SITES",
+            "SMART_SCOPES",
+            "SCOPE_PREFIX",
+            "IGNORED_SCOPES",
+            "PATIENT_CLAIM",
+            "FHIR_USER_CLAIM",
+            "SUBJECT_BASE_URLS",
             CONSISTENT_READ,
             DYNAMODB_ENDPOINT,
             AWS_CA_BUNDLE,
@@ -451,28 +236,28 @@ mod tests {
         for changes in [
             &[(TABLE_NAME, "a.b")] as &Variables<'_>,
             &[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:123456789012:table/Imaging_Studies-1")],
-            &[(JWT_AUDIENCE, "a, b,https://c.example/")],
-            &[(JWT_AUDIENCE, "*")],
-            &[(JWT_ISSUER, "*"), (JWT_JWKS, SET)],
-            &[(JWT_ISSUER, "example"), (JWT_JWKS_URL, "https://issuer.example/keys?a=b")],
-            &[(JWT_ISSUER, "https://issuer.example/tenant/")],
-            &[(JWT_JWKS_SECRET_ARN, ARN), (JWT_ALGORITHMS, "HS256")],
+            &[("JWT_AUDIENCE", "a, b,https://c.example/")],
+            &[("JWT_AUDIENCE", "*")],
+            &[("JWT_ISSUER", "*"), ("JWT_JWKS", SET)],
+            &[("JWT_ISSUER", "example"), ("JWT_JWKS_URL", "https://issuer.example/keys?a=b")],
+            &[("JWT_ISSUER", "https://issuer.example/tenant/")],
+            &[("JWT_JWKS_SECRET_ARN", ARN), ("JWT_ALGORITHMS", "HS256")],
             &[(
-                JWT_JWKS_SECRET_ARN,
+                "JWT_JWKS_SECRET_ARN",
                 "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:a+=.@!-_",
             )],
-            &[(JWT_ALGORITHMS, "RS256, ES256")],
-            &[(JWT_LEEWAY_SECONDS, "0")],
-            &[(JWT_LEEWAY_SECONDS, "300")],
-            &[(SITE_CLAIM, "https://example.org/sites")],
-            &[(SITE_CLAIM, "/app/sites")],
-            &[(ALL_SITES, "role=ADMIN")],
-            &[(SMART_SCOPES, "required")],
-            &[(SCOPE_PREFIX, "https://api.example/")],
-            &[(SCOPE_PREFIX, "app:")],
-            &[(IGNORED_SCOPES, "patient-portal, launch-pad user-admin")],
-            &[(PATIENT_CLAIM, "/launch/patient"), (FHIR_USER_CLAIM, "fhir_user")],
-            &[(SUBJECT_BASE_URLS, "https://fhir.example/r4, http://10.0.0.1:8080")],
+            &[("JWT_ALGORITHMS", "RS256, ES256")],
+            &[("JWT_LEEWAY_SECONDS", "0")],
+            &[("JWT_LEEWAY_SECONDS", "300")],
+            &[("SITE_CLAIM", "https://example.org/sites")],
+            &[("SITE_CLAIM", "/app/sites")],
+            &[("ALL_SITES", "role=ADMIN")],
+            &[("SMART_SCOPES", "required")],
+            &[("SCOPE_PREFIX", "https://api.example/")],
+            &[("SCOPE_PREFIX", "app:")],
+            &[("IGNORED_SCOPES", "patient-portal, launch-pad user-admin")],
+            &[("PATIENT_CLAIM", "/launch/patient"), ("FHIR_USER_CLAIM", "fhir_user")],
+            &[("SUBJECT_BASE_URLS", "https://fhir.example/r4, http://10.0.0.1:8080")],
             &[(CONSISTENT_READ, "true")],
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
             &[(AWS_CA_BUNDLE, "/etc/roots.pem"), (JWT_CA_BUNDLE, "/etc/authorities.pem")],
@@ -507,7 +292,7 @@ mod tests {
     fn an_invalid_value_is_rejected_by_the_name_of_its_variable() {
         for (variable, values) in [
             (
-                JWT_ISSUER,
+                "JWT_ISSUER",
                 &[
                     "",
                     " ",
@@ -519,9 +304,9 @@ mod tests {
                     "*",
                 ] as &[&str],
             ),
-            (JWT_AUDIENCE, &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
+            ("JWT_AUDIENCE", &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
             (
-                JWT_JWKS_URL,
+                "JWT_JWKS_URL",
                 &[
                     "https://:443/keys",
                     "issuer.example",
@@ -536,7 +321,7 @@ mod tests {
                 ],
             ),
             (
-                JWT_JWKS_SECRET_ARN,
+                "JWT_JWKS_SECRET_ARN",
                 &[
                     "secret",
                     "arn:aws:s3:::bucket",
@@ -549,7 +334,7 @@ mod tests {
                 ],
             ),
             (
-                JWT_JWKS,
+                "JWT_JWKS",
                 &[
                     "x",
                     "{}",
@@ -563,7 +348,7 @@ mod tests {
                 ],
             ),
             (
-                JWT_ALGORITHMS,
+                "JWT_ALGORITHMS",
                 &[
                     "none",
                     "HS256",
@@ -576,11 +361,11 @@ mod tests {
                     "RS256,HS256",
                 ],
             ),
-            (JWT_LEEWAY_SECONDS, &["-1", "+1", "301", "1.5", "30s", " 30", "1e2", "99999999999999999999"]),
-            (SITE_CLAIM, &["a\n", "/a~"]),
-            (ALL_SITES, &["role", "=ADMIN", "role="]),
-            (SMART_SCOPES, &["Required", "true", "none"]),
-            (SUBJECT_BASE_URLS, &[" ", "fhir.example", "https://a.example,", "https://u:p@a.example"]),
+            ("JWT_LEEWAY_SECONDS", &["-1", "+1", "301", "1.5", "30s", " 30", "1e2", "99999999999999999999"]),
+            ("SITE_CLAIM", &["a\n", "/a~"]),
+            ("ALL_SITES", &["role", "=ADMIN", "role="]),
+            ("SMART_SCOPES", &["Required", "true", "none"]),
+            ("SUBJECT_BASE_URLS", &[" ", "fhir.example", "https://a.example,", "https://u:p@a.example"]),
             (CONSISTENT_READ, &["1", "True", "yes"]),
             (DYNAMODB_ENDPOINT, &["localhost:8000", "ftp://a", "a b"]),
             (MAX_CONCURRENCY, &["0", "-1", "1.5", "many", "65536"]),
@@ -595,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_missing_variable_is_rejected_by_name() {
-        for variable in [TABLE_NAME, JWT_ISSUER, JWT_AUDIENCE] {
+        for variable in [TABLE_NAME, "JWT_ISSUER", "JWT_AUDIENCE"] {
             assert!(
                 message(&[(variable, "")]).starts_with(&format!("{variable}: is required: ")),
                 "{variable}"
@@ -605,8 +390,11 @@ mod tests {
 
     #[test]
     fn keys_come_from_one_source_only() {
-        let sources =
-            [(JWT_JWKS_URL, "https://issuer.example/keys"), (JWT_JWKS_SECRET_ARN, ARN), (JWT_JWKS, SET)];
+        let sources = [
+            ("JWT_JWKS_URL", "https://issuer.example/keys"),
+            ("JWT_JWKS_SECRET_ARN", ARN),
+            ("JWT_JWKS", SET),
+        ];
         for (i, first) in sources.iter().enumerate() {
             assert!(config(&[*first]).is_ok(), "{first:?}");
             for second in &sources[i + 1..] {
@@ -626,7 +414,7 @@ mod tests {
                 "JWT_JWKS: the key set is rejected: no usable key (malformed, alg_not_allowed)",
             ),
         ] {
-            assert_eq!(message(&[(JWT_JWKS, set)]), reason);
+            assert_eq!(message(&[("JWT_JWKS", set)]), reason);
         }
     }
 
@@ -635,7 +423,7 @@ mod tests {
         for issuer in
             ["*", "example", "http://issuer.example", "https://issuer.example/#a", "https://a.example?b"]
         {
-            assert!(message(&[(JWT_ISSUER, issuer)]).contains("https URL"), "{issuer}");
+            assert!(message(&[("JWT_ISSUER", issuer)]).contains("https URL"), "{issuer}");
         }
     }
 
@@ -643,12 +431,12 @@ mod tests {
     fn no_message_repeats_a_value() {
         let secret = "c2VjcmV0LXNlY3JldA";
         for (variable, value) in [
-            (JWT_JWKS, format!(r#"{{"keys":[{{"kty":"oct","k":"{secret}"}}]}}"#)),
-            (JWT_JWKS, format!(r#"{{"keys":"{secret}"}}"#)),
-            (JWT_JWKS, secret.to_owned()),
-            (JWT_JWKS_SECRET_ARN, secret.to_owned()),
-            (JWT_JWKS_URL, format!("https://user:{secret}@issuer.example")),
-            (ALL_SITES, secret.to_owned()),
+            ("JWT_JWKS", format!(r#"{{"keys":[{{"kty":"oct","k":"{secret}"}}]}}"#)),
+            ("JWT_JWKS", format!(r#"{{"keys":"{secret}"}}"#)),
+            ("JWT_JWKS", secret.to_owned()),
+            ("JWT_JWKS_SECRET_ARN", secret.to_owned()),
+            ("JWT_JWKS_URL", format!("https://user:{secret}@issuer.example")),
+            ("ALL_SITES", secret.to_owned()),
         ] {
             assert!(!message(&[(variable, &value)]).contains(secret), "{variable}");
         }
@@ -658,7 +446,7 @@ mod tests {
     fn a_configuration_does_not_show_its_keys() {
         let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         let set = format!(r#"{{"keys":[{{"kty":"oct","k":"{secret}"}}]}}"#);
-        let shown = format!("{:?}", config(&[(JWT_JWKS, &set), (JWT_ALGORITHMS, "HS256")]).unwrap());
+        let shown = format!("{:?}", config(&[("JWT_JWKS", &set), ("JWT_ALGORITHMS", "HS256")]).unwrap());
         assert!(!shown.contains(secret) && !shown.contains("0, 1, 2, 3"), "{shown}");
     }
 }

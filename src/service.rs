@@ -45,7 +45,7 @@ impl Service {
         let aws_ca_bundle = ca_bundle(AWS_CA_BUNDLE, config.aws_ca_bundle.as_deref())?;
         let aws = aws::sdk_config(config.account, aws_ca_bundle, config.max_concurrency.get().into());
         let jwt_ca_bundle = ca_bundle(JWT_CA_BUNDLE, config.jwt_ca_bundle.as_deref())?;
-        let verifier = Verifier::new(config.auth, Https::new(jwt_ca_bundle).through(config.proxy), &aws);
+        let verifier = Verifier::new(config.issuers, &Https::new(jwt_ca_bundle).through(config.proxy), &aws);
         let endpoint = config.dynamodb_endpoint.as_deref();
         let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
         Ok(Self::new(verifier, store))

@@ -20,6 +20,8 @@ pub struct Access {
     pub site_claim: ClaimPath,
     /// A claim that, with the right value, grants every site.
     pub all_sites: Option<AllSites>,
+    /// The only sites that tokens may grant, whatever they claim; `None` for every site.
+    pub only_sites: Option<Vec<SiteId>>,
     /// Which scopes count.
     pub scopes: ScopeRules,
     /// The claim that names the patient.
@@ -119,6 +121,7 @@ impl Default for Access {
         Self {
             site_claim: ClaimPath::named("siteIds"),
             all_sites: None,
+            only_sites: None,
             scopes: ScopeRules::default(),
             patient_claim: ClaimPath::named("patient"),
             fhir_user_claim: ClaimPath::named("fhirUser"),
@@ -128,7 +131,18 @@ impl Default for Access {
 }
 
 impl Access {
+    /// The sites that the token grants, as far as its issuer may speak for them.
     fn sites(&self, claims: &Value) -> Result<Sites, Forbidden> {
+        let claimed = self.claimed_sites(claims)?;
+        let Some(only) = &self.only_sites else { return Ok(claimed) };
+        let only = only.iter().map(|site| site.as_str().to_owned());
+        Ok(Sites::These(match claimed {
+            Sites::All => only.collect(),
+            Sites::These(ids) => only.filter(|site| ids.contains(site)).collect(),
+        }))
+    }
+
+    fn claimed_sites(&self, claims: &Value) -> Result<Sites, Forbidden> {
         if self.all_sites.as_ref().is_some_and(|rule| rule.granted_by(claims)) {
             return Ok(Sites::All);
         }

@@ -1,4 +1,4 @@
-//! What is configured for the tokens of an issuer.
+//! What one issuer's tokens must be, and what they may read.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::access::Access;
 use super::key_set::Algorithms;
 use super::key_source::KeySource;
 
-/// The rules for tokens.
+/// The rules for the tokens of one issuer.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// The exact `iss`. `None` disables the check.
-    pub issuer: Option<String>,
+pub struct Issuer {
+    /// The exact `iss`. `None` disables the check, and in a list is for tokens without `iss`.
+    pub iss: Option<String>,
     /// Accepted audiences. `None` disables the check.
     pub audiences: Option<Vec<String>>,
     /// Where the keys come from.
@@ -21,4 +21,19 @@ pub struct Settings {
     pub leeway: Duration,
     /// How claims grant access.
     pub access: Access,
+}
+
+/// The issuers whose tokens are accepted.
+#[derive(Clone, Debug)]
+pub enum Issuers {
+    /// One, by which every token is verified.
+    One(Box<Issuer>),
+    /// Several, each with an `iss` of its own, which chooses among them.
+    Several(Vec<Issuer>),
+}
+
+impl From<Issuer> for Issuers {
+    fn from(issuer: Issuer) -> Self {
+        Self::One(Box::new(issuer))
+    }
 }

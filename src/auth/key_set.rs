@@ -36,15 +36,20 @@ impl Algorithms {
     /// Parses a comma-separated list of names of RFC 7518 §3.1 or RFC 8037 §3.1, each at most once.
     #[must_use]
     pub fn parse(list: &str) -> Option<Self> {
+        Self::of(list.split(',').map(str::trim))
+    }
+
+    /// Parses names as [`Algorithms::parse`] does, at least one.
+    pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut algorithms = Vec::new();
-        for name in list.split(',') {
-            let algorithm = name.trim().parse().ok()?;
+        for name in names {
+            let algorithm = name.parse().ok()?;
             if algorithms.contains(&algorithm) {
                 return None;
             }
             algorithms.push(algorithm);
         }
-        Some(Self(algorithms))
+        (!algorithms.is_empty()).then_some(Self(algorithms))
     }
 
     /// Whether an HMAC algorithm is among them.

@@ -15,6 +15,14 @@ pub(super) fn object(bytes: &[u8]) -> Option<Value> {
     value.is_object().then_some(value)
 }
 
+/// Parses a JSON array as [`object`] parses an object.
+pub(crate) fn list(bytes: &[u8]) -> Option<Vec<Value>> {
+    match serde_json::from_slice(bytes).ok()? {
+        Strict(Value::Array(elements)) => Some(elements),
+        Strict(_) => None,
+    }
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

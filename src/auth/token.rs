@@ -13,7 +13,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
 use super::error::TokenError;
-use super::issuer::Settings;
+use super::issuer::Issuer;
 use super::key_set::{Algorithms, KeySelectionError, KeySet};
 use super::strict_json;
 
@@ -64,9 +64,17 @@ pub(super) struct VerifyError {
     pub(super) refresh_may_help: bool,
 }
 
-impl<'a> Unverified<'a> {
-    /// Parses a token: three segments of strict base64url (RFC 7515 §7.1), and a header without unsupported members.
-    pub(super) fn parse(token: &'a str, algorithms: &Algorithms) -> Result<Self, TokenError> {
+/// The segments of a token, decoded.
+pub(super) struct Segments<'a> {
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    message: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Segments<'a> {
+    /// Splits a token into three segments of strict base64url (RFC 7515 §7.1).
+    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         let mut segments = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (segments.next(), segments.next(), segments.next(), segments.next())
@@ -74,10 +82,28 @@ impl<'a> Unverified<'a> {
             return Err(TokenError::TokenMalformed);
         };
         let decoded = |segment| URL_SAFE_NO_PAD.decode(segment).map_err(|_| TokenError::TokenMalformed);
-        let (header_text, payload_text, _) = (decoded(header)?, decoded(payload)?, decoded(signature)?);
-        let (algorithm, kid) = read_header(&header_text, algorithms)?;
         let message = token.get(..header.len() + 1 + payload.len()).ok_or(TokenError::TokenMalformed)?;
-        Ok(Self { algorithm, kid, message, signature, payload: payload_text })
+        let (header, payload, _) = (decoded(header)?, decoded(payload)?, decoded(signature)?);
+        Ok(Self { header, payload, message, signature })
+    }
+
+    /// The `iss` that the payload claims, before anything has been verified; `None` without one.
+    pub(super) fn claimed_issuer(&self) -> Result<Option<String>, TokenError> {
+        let claims = strict_json::object(&self.payload).ok_or(TokenError::ClaimsMalformed)?;
+        match claims.get("iss") {
+            None => Ok(None),
+            Some(Value::String(issuer)) => Ok(Some(issuer.clone())),
+            Some(_) => Err(TokenError::IssuerWrong),
+        }
+    }
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads the header, which must have no unsupported members and name one of `algorithms`.
+    pub(super) fn of(segments: Segments<'a>, algorithms: &Algorithms) -> Result<Self, TokenError> {
+        let (algorithm, kid) = read_header(&segments.header, algorithms)?;
+        let Segments { payload, message, signature, .. } = segments;
+        Ok(Self { algorithm, kid, message, signature, payload })
     }
 
     /// Verifies the signature with the key of `keys` that is for this token.
@@ -134,11 +160,11 @@ fn is_access_token_type(typ: &str) -> bool {
 
 impl Verified<'_> {
     /// The claims, if they are for this service and valid at `now`.
-    pub(super) fn claims(&self, settings: &Settings, now: SystemTime) -> Result<Value, TokenError> {
+    pub(super) fn claims(&self, issuer: &Issuer, now: SystemTime) -> Result<Value, TokenError> {
         let claims = strict_json::object(self.0).ok_or(TokenError::ClaimsMalformed)?;
-        check_issuer(&claims, settings.issuer.as_deref())?;
-        check_audience(&claims, settings.audiences.as_deref())?;
-        check_times(&claims, now, settings.leeway)?;
+        check_issuer(&claims, issuer.iss.as_deref())?;
+        check_audience(&claims, issuer.audiences.as_deref())?;
+        check_times(&claims, now, issuer.leeway)?;
         check_use(&claims)?;
         match claims.get("sub") {
             None | Some(Value::String(_)) => Ok(claims),

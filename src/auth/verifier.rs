@@ -7,26 +7,36 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_smithy_async::time::SharedTimeSource;
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use http::HeaderMap;
 
 use super::access::Principal;
 use super::certificate::{ClientCertificate, check_confirmation};
 use super::error::{AuthError, KeysUnavailable, TokenError};
-use super::issuer::Settings;
+use super::issuer::{Issuer, Issuers};
 use super::key_cache::{Age, KeyCache};
 use super::key_set::KeySet;
 use super::key_source::Https;
-use super::token::{Unverified, bearer};
+use super::token::{Segments, Unverified, bearer};
 
 /// How much longer than for the read a response waits for the fetch of a key set that is due.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// Verifies bearer tokens.
 pub struct Verifier {
-    settings: Settings,
-    keys: KeyCache,
+    trusted: Trusted,
     clock: SharedTimeSource,
+}
+
+/// The issuers whose tokens are accepted, each with its keys.
+enum Trusted {
+    One(Box<IssuerKeys>),
+    Several(Vec<IssuerKeys>),
+}
+
+struct IssuerKeys {
+    issuer: Issuer,
+    keys: KeyCache,
 }
 
 impl Verifier {
@@ -34,26 +44,44 @@ impl Verifier {
     ///
     /// `https` fetches keys at a URL. `aws` is for keys in Secrets Manager, and its time source is the verifier's clock.
     #[must_use]
-    pub fn new(settings: Settings, https: Https, aws: &SdkConfig) -> Self {
-        if settings.issuer.is_none() {
-            tracing::warn!("the issuer of tokens is not checked (JWT_ISSUER=*)");
-        }
-        if settings.audiences.is_none() {
-            tracing::warn!("the audience of tokens is not checked (JWT_AUDIENCE=*)");
-        }
+    pub fn new(issuers: impl Into<Issuers>, https: &Https, aws: &SdkConfig) -> Self {
         let clock = aws.time_source().unwrap_or_default();
-        let keys = KeyCache::new(settings.keys.open(https, aws), settings.algorithms.clone(), clock.clone());
-        Self { settings, keys, clock }
+        let with_keys = |issuer: Issuer| {
+            let origin = issuer.keys.open(https.clone(), aws);
+            let keys = KeyCache::new(origin, issuer.algorithms.clone(), clock.clone());
+            IssuerKeys { issuer, keys }
+        };
+        let trusted = match issuers.into() {
+            Issuers::One(issuer) => {
+                if issuer.iss.is_none() {
+                    tracing::warn!("the issuer of tokens is not checked (JWT_ISSUER=*)");
+                }
+                if issuer.audiences.is_none() {
+                    tracing::warn!("the audience of tokens is not checked (JWT_AUDIENCE=*)");
+                }
+                Trusted::One(Box::new(with_keys(*issuer)))
+            }
+            Issuers::Several(issuers) => Trusted::Several(issuers.into_iter().map(with_keys).collect()),
+        };
+        Self { trusted, clock }
     }
 
-    /// The issuer of the tokens that are accepted; `None` if any is.
+    /// The issuer of the tokens that are accepted; `None` if there are several, or any is accepted.
     pub(crate) fn issuer(&self) -> Option<&str> {
-        self.settings.issuer.as_deref()
+        match &self.trusted {
+            Trusted::One(one) => one.issuer.iss.as_deref(),
+            Trusted::Several(_) => None,
+        }
     }
 
-    /// Fetches the keys unless they are cached, so that the first request need not wait for them.
+    /// Fetches the keys of all issuers that are not cached, side by side, so that the first request need not wait for
+    /// them. Fails if those of one issuer are unavailable.
     pub async fn load_keys(&self) -> Result<(), KeysUnavailable> {
-        self.current_set().await.map(|_| ())
+        let loaded = match &self.trusted {
+            Trusted::One(one) => return current_set(&one.keys).await.map(|_| ()),
+            Trusted::Several(several) => join_all(several.iter().map(|known| current_set(&known.keys))).await,
+        };
+        loaded.into_iter().try_for_each(|set| set.map(|_| ()))
     }
 
     /// The principal whose token a request carries, with the client certificate that the gateway reports.
@@ -62,40 +90,53 @@ impl Verifier {
         headers: &'a HeaderMap,
         certificate: Option<&ClientCertificate>,
     ) -> Result<Authentication<'a>, AuthError> {
-        let token = Unverified::parse(bearer(headers)?, &self.settings.algorithms)?;
-        let (mut set, mut age) = self.current_set().await?;
+        let segments = Segments::parse(bearer(headers)?)?;
+        let IssuerKeys { issuer, keys } = self.issuer_of(&segments)?;
+        let token = Unverified::of(segments, &issuer.algorithms)?;
+        let (mut set, mut age) = current_set(keys).await?;
         let mut verified = token.verify(&set);
         if let Err(error) = verified
             && (error.refresh_may_help || age != Age::Fresh)
         {
-            if let Some(fetch) = self.keys.fetch() {
+            if let Some(fetch) = keys.fetch() {
                 fetch.done.await;
             }
-            if let Some(newer) = self.keys.newer_than(&set) {
+            if let Some(newer) = keys.newer_than(&set) {
                 (set, age) = (newer, Age::Fresh);
                 verified = token.verify(&set);
-            } else if error.reason == TokenError::KeyUnknown && self.keys.last_fetch_failed() {
-                return Err(AuthError::KeyUnconfirmed(self.keys.unavailable()));
+            } else if error.reason == TokenError::KeyUnknown && keys.last_fetch_failed() {
+                return Err(AuthError::KeyUnconfirmed(keys.unavailable()));
             }
         }
-        let claims = verified.map_err(|error| error.reason)?.claims(&self.settings, self.clock.now())?;
+        let claims = verified.map_err(|error| error.reason)?.claims(issuer, self.clock.now())?;
         check_confirmation(&claims, certificate)?;
-        let principal = Principal::from_claims(&claims, &self.settings.access)?;
-        let due = (age == Age::Due).then_some(DueSet { keys: &self.keys, token, set });
+        let principal = Principal::from_claims(&claims, &issuer.access)?;
+        let due = (age == Age::Due).then_some(DueSet { keys, token, set });
         Ok(Authentication { principal, due })
     }
 
-    /// The set to verify with, after the fetch that a request cannot do without.
-    async fn current_set(&self) -> Result<(Arc<KeySet>, Age), KeysUnavailable> {
-        match self.keys.set() {
-            Some((set, age @ (Age::Fresh | Age::Due))) => return Ok((set, age)),
-            Some((_, Age::Overdue)) | None => {}
+    /// The issuer by whose rules alone a token is verified: of several, the one that the token claims to come from.
+    fn issuer_of(&self, segments: &Segments<'_>) -> Result<&IssuerKeys, TokenError> {
+        match &self.trusted {
+            Trusted::One(one) => Ok(one),
+            Trusted::Several(several) => {
+                let claimed = segments.claimed_issuer()?;
+                several.iter().find(|known| known.issuer.iss == claimed).ok_or(TokenError::IssuerWrong)
+            }
         }
-        if let Some(fetch) = self.keys.fetch() {
-            fetch.done.await;
-        }
-        self.keys.set().ok_or_else(|| self.keys.unavailable())
     }
+}
+
+/// The set to verify with, after the fetch that a request cannot do without.
+async fn current_set(keys: &KeyCache) -> Result<(Arc<KeySet>, Age), KeysUnavailable> {
+    match keys.set() {
+        Some((set, age @ (Age::Fresh | Age::Due))) => return Ok((set, age)),
+        Some((_, Age::Overdue)) | None => {}
+    }
+    if let Some(fetch) = keys.fetch() {
+        fetch.done.await;
+    }
+    keys.set().ok_or_else(|| keys.unavailable())
 }
 
 /// A token that is accepted, perhaps with a key set that is due for renewal.

@@ -160,7 +160,7 @@ fn service_with(aws: &SdkConfig) -> Service {
     let environment = local::environment("");
     let config = Config::from_env(|name| environment.get(name).cloned()).unwrap();
     let store = Store::new(aws, None, config.table_name, config.consistent_read);
-    Service::new(Verifier::new(config.auth, Https::new(None), aws), store)
+    Service::new(Verifier::new(config.issuers, &Https::new(None), aws), store)
 }
 
 fn text(text: &str) -> AttributeValue {

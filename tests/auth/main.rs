@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod certificate;
+mod issuers;
 mod properties;
 mod renewal;
 mod secrets;

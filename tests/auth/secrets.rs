@@ -23,7 +23,7 @@ impl Secrets {
         let server = FaultyServer::http().await;
         let clock = Clock::new();
         let settings = settings(KeySource::secret(ARN).unwrap(), algorithms);
-        let verifier = Verifier::new(settings, Https::new(None), &aws_at(&server, &clock));
+        let verifier = Verifier::new(settings, &Https::new(None), &aws_at(&server, &clock));
         let secrets = Self { server, clock, verifier };
         secrets.set(&secret);
         secrets

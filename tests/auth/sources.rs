@@ -412,7 +412,7 @@ impl Discovered {
         let issuer = server.url(path);
         let source = KeySource::discovery(&issuer).unwrap();
         let mut settings = settings(source, ALGORITHMS);
-        settings.issuer = Some(issuer.clone());
+        settings.iss = Some(issuer.clone());
         let clock = Clock::new();
         let verifier = verifier_at(settings, &clock);
         server.set("/keys", Behavior::json(jwks([P256.jwk()])));

@@ -15,7 +15,7 @@ use aws_smithy_async::time::TimeSource;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
-use imaging_study::auth::{Access, Algorithms, AuthError, Https, KeySource, Principal, Settings, Verifier};
+use imaging_study::auth::{Access, Algorithms, AuthError, Https, Issuer, KeySource, Principal, Verifier};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 pub(crate) use local::merged;
@@ -160,9 +160,9 @@ pub(crate) fn algorithms(list: &str) -> Algorithms {
     Algorithms::parse(list).unwrap()
 }
 
-pub(crate) fn settings(keys: KeySource, list: &str) -> Settings {
-    Settings {
-        issuer: Some(ISSUER.to_owned()),
+pub(crate) fn settings(keys: KeySource, list: &str) -> Issuer {
+    Issuer {
+        iss: Some(ISSUER.to_owned()),
         audiences: Some(vec![AUDIENCE.to_owned()]),
         keys,
         algorithms: algorithms(list),
@@ -217,13 +217,13 @@ pub(crate) fn verifier_of(set: &str, list: &str) -> Verifier {
     verifier_with(settings(KeySource::jwks(set, &algorithms(list)).unwrap(), list))
 }
 
-pub(crate) fn verifier_with(settings: Settings) -> Verifier {
+pub(crate) fn verifier_with(settings: Issuer) -> Verifier {
     verifier_at(settings, &Clock::new())
 }
 
 /// A verifier that trusts the authority of the servers here.
-pub(crate) fn verifier_at(settings: Settings, clock: &Clock) -> Verifier {
-    Verifier::new(settings, Https::new(Some(FaultyServer::ca_bundle())), &aws(clock))
+pub(crate) fn verifier_at(settings: Issuer, clock: &Clock) -> Verifier {
+    Verifier::new(settings, &Https::new(Some(FaultyServer::ca_bundle())), &aws(clock))
 }
 
 /// The keys that a server publishes at `/keys`.

@@ -26,7 +26,7 @@ use crate::support::*;
 async fn fetches(port: u16, ca_bundle: Option<&str>) -> bool {
     let source = KeySource::url(&format!("https://localhost:{port}/keys")).unwrap();
     let ca_bundle = ca_bundle.map(|pem| pem.as_bytes().to_vec());
-    let verifier = Verifier::new(settings(source, "ES256"), Https::new(ca_bundle), &aws(&Clock::new()));
+    let verifier = Verifier::new(settings(source, "ES256"), &Https::new(ca_bundle), &aws(&Clock::new()));
     verifier.load_keys().await.is_ok()
 }
 

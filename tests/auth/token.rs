@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use imaging_study::auth::{KeySource, Principal, Settings};
+use imaging_study::auth::{Issuer, KeySource, Principal};
 use serde_json::{Value, json};
 
 use crate::api::{Api, subscriber};
@@ -463,7 +463,7 @@ async fn a_token_in_the_query_is_ignored() {
 async fn an_unchecked_issuer_must_still_be_a_string() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
-    let verifier = verifier_with(Settings { issuer: None, ..settings(keys, "ES256") });
+    let verifier = verifier_with(Issuer { iss: None, ..settings(keys, "ES256") });
     for (iss, expected) in [
         (json!(null), Ok(None)),
         (json!("https://other.example"), Ok(Some("https://other.example"))),
@@ -479,7 +479,7 @@ async fn an_unchecked_issuer_must_still_be_a_string() {
 async fn an_unchecked_audience_must_still_be_strings() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
-    let verifier = verifier_with(Settings { audiences: None, ..settings(keys, "ES256") });
+    let verifier = verifier_with(Issuer { audiences: None, ..settings(keys, "ES256") });
     for (aud, expected) in [
         (json!(null), None),
         (json!("other"), None),
@@ -497,7 +497,7 @@ async fn any_of_several_audiences_is_accepted() {
     let set = jwks([P256.jwk()]);
     let keys = KeySource::jwks(&set, &algorithms("ES256")).unwrap();
     let audiences = Some(vec!["first".to_owned(), "second".to_owned()]);
-    let verifier = verifier_with(Settings { audiences, ..settings(keys, "ES256") });
+    let verifier = verifier_with(Issuer { audiences, ..settings(keys, "ES256") });
     for (aud, expected) in [("first", None), ("second", None), ("first,second", Some("audience_wrong"))] {
         let result = outcome(&verifier, &P256.token(&claims_with(&json!({"aud": aud})))).await;
         assert_eq!(result.err(), expected, "{aud}");
@@ -507,7 +507,7 @@ async fn any_of_several_audiences_is_accepted() {
 #[tokio::test]
 async fn without_leeway_a_token_expires_at_exp() {
     let keys = KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap();
-    let verifier = verifier_with(Settings { leeway: Duration::ZERO, ..settings(keys, "ES256") });
+    let verifier = verifier_with(Issuer { leeway: Duration::ZERO, ..settings(keys, "ES256") });
     for (exp, expected) in [(NOW, Some("token_expired")), (NOW + 1, None)] {
         let result = outcome(&verifier, &P256.token(&claims_with(&json!({"exp": exp})))).await;
         assert_eq!(result.err(), expected, "{exp}");
@@ -521,7 +521,7 @@ async fn a_disabled_check_is_logged_at_start() {
     let settings = || settings(KeySource::jwks(&jwks([P256.jwk()]), &algorithms("ES256")).unwrap(), "ES256");
     verifier_with(settings());
     assert_eq!(log.take(), "");
-    verifier_with(Settings { issuer: None, audiences: None, ..settings() });
+    verifier_with(Issuer { iss: None, audiences: None, ..settings() });
     let warnings = log.take();
     assert!(warnings.contains("(JWT_ISSUER=*)") && warnings.contains("(JWT_AUDIENCE=*)"), "{warnings}");
 }

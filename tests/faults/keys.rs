@@ -395,7 +395,7 @@ impl Case {
         .unwrap();
         let clock = Clock::default();
         let aws = local::aws(&server.url("")).into_builder().time_source(clock.clone()).build();
-        let verifier = Verifier::new(config.auth, Https::new(Some(FaultyServer::ca_bundle())), &aws);
+        let verifier = Verifier::new(config.issuers, &Https::new(Some(FaultyServer::ca_bundle())), &aws);
         let store = Store::new(&local::aws(&table.url("")), None, config.table_name, false);
         let service = Service::new(verifier, store);
         let token = local::token(&local::claims_with(&json!({"iss": issuer})));

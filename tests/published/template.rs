@@ -375,7 +375,7 @@ fn matches(pattern: &str, line: &Value) -> bool {
     })
 }
 
-/// The function's variables in a stack that was given what has no default, and nothing else.
+/// The function's variables in a stack that was given an issuer and an audience, and nothing else.
 fn deployed_with_defaults() -> HashMap<String, String> {
     let template = template();
     let given = BTreeMap::from([("JwtIssuer", local::ISSUER), ("JwtAudience", local::AUDIENCE)]);
@@ -387,7 +387,7 @@ fn deployed_with_defaults() -> HashMap<String, String> {
         }
         let parameter = value["Ref"].as_str().unwrap();
         match (&template["Parameters"][parameter]["Default"], given.get(parameter)) {
-            (Value::Null, Some(given)) => (*given).to_owned(),
+            (_, Some(given)) => (*given).to_owned(),
             (Value::String(default), None) => default.clone(),
             (Value::Number(default), None) => default.to_string(),
             default => panic!("{parameter}: {default:?}"),

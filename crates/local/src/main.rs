@@ -16,6 +16,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
+use imaging_study::auth::{Issuer, Issuers};
 use imaging_study::config::{log_level, process_env};
 use imaging_study::{Config, Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
@@ -37,7 +38,7 @@ const TABLE_VARIABLES: [&str; 7] = [
     "AWS_SESSION_TOKEN",
 ];
 /// The variables that replace the development key by an issuer's keys.
-const ISSUER_VARIABLES: [&str; 2] = ["JWT_ISSUER", "JWT_JWKS_URL"];
+const ISSUER_VARIABLES: [&str; 4] = ["JWT_ISSUER", "JWT_JWKS_URL", "JWT_ISSUERS", "JWT_ISSUERS_FILE"];
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command's output")]
@@ -64,7 +65,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (table, dynamodb) = local::dynamodb(dynamodb).await;
     load(&table).await?;
 
-    let tokens = Tokens::of(&config);
+    let tokens = accepted(&config.issuers);
     let service = Arc::new(Service::from_config(config)?);
     service.warm_up().await;
     let token = development_token(&service).await;
@@ -89,6 +90,10 @@ fn config(endpoint: &str) -> Result<Config, Box<dyn Error>> {
     built_in.extend(local::ACCOUNT.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if ISSUER_VARIABLES.iter().any(|name| variable(name).is_some()) {
         built_in.remove("JWT_JWKS");
+    }
+    if ["JWT_ISSUERS", "JWT_ISSUERS_FILE"].iter().any(|name| variable(name).is_some()) {
+        built_in.remove("JWT_ISSUER");
+        built_in.remove("JWT_AUDIENCE");
     }
     let own = |name: &str| if TABLE_VARIABLES.contains(&name) { None } else { variable(name) };
     Ok(Config::from_env(|name| own(name).or_else(|| built_in.get(name).cloned()))?)
@@ -143,27 +148,24 @@ async fn respond(State(service): State<Arc<Service>>, request: Request) -> axum:
         .map(|body| axum::body::Body::from(body.to_vec()))
 }
 
-/// Which tokens the service accepts, as text.
-struct Tokens {
-    issuer: String,
-    audiences: String,
-}
-
-impl Tokens {
-    fn of(config: &Config) -> Self {
-        let audiences = config.auth.audiences.as_ref().map(|audiences| audiences.join(" or "));
-        Self {
-            issuer: config.auth.issuer.clone().unwrap_or_else(|| "any issuer".to_owned()),
-            audiences: audiences.unwrap_or_else(|| "any audience".to_owned()),
-        }
-    }
+/// Which tokens the service accepts, a line for each issuer.
+fn accepted(issuers: &Issuers) -> String {
+    let issuers = match issuers {
+        Issuers::One(issuer) => std::slice::from_ref(&**issuer),
+        Issuers::Several(issuers) => issuers,
+    };
+    let line = |issuer: &Issuer| {
+        let audiences = issuer.audiences.as_ref().map(|audiences| audiences.join(" or "));
+        let audiences = audiences.as_deref().unwrap_or("any audience");
+        format!("Tokens come from {} for {audiences}.", issuer.iss.as_deref().unwrap_or("any issuer"))
+    };
+    issuers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]
-fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &Tokens, token: Option<&str>) {
+fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &str, token: Option<&str>) {
     let study = |site: &str| format!("http://{http}/site/{site}/fhir/imaging-study/panoramic");
     let (site, table) = (local::SITE, local::TABLE);
-    let Tokens { issuer, audiences } = tokens;
     let how = match token {
         Some(_) => "Read a study; this token is valid for an hour:".to_owned(),
         None => format!("Set TOKEN to a token of your issuer that grants site {site}, then read a study:"),
@@ -171,7 +173,7 @@ fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &Tokens, token: Opti
     println!(
         "
 Imaging studies are served on http://{http} from the table {table} on http://{dynamodb}.
-Tokens must come from {issuer} (JWT_ISSUER) for {audiences} (JWT_AUDIENCE).
+{tokens}
 Press Ctrl-C to stop both servers. A page to try the API is at http://{http}/docs
 
 {how}

@@ -188,7 +188,7 @@ impl World {
         let config = Config::from_env(|name| environment.get(name).cloned()).unwrap();
         let aws = local::aws(&endpoint);
         let store = Store::new(&aws, None, config.table_name, config.consistent_read);
-        let service = Service::new(Verifier::new(config.auth, Https::new(None), &aws), store);
+        let service = Service::new(Verifier::new(config.issuers, &Https::new(None), &aws), store);
         Self { table, address, service }
     }
 
