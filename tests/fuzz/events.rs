@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use flate2::read::GzDecoder;
@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 use table::id::{FhirId, SiteId};
 use tokio::net::TcpListener;
 
-use super::oracle::{Study, may_read};
+use super::oracle::{SECOND_ISSUER, Study, may_read};
 use super::*;
 
 const STUDIES: [Study; 4] = [
@@ -39,6 +39,8 @@ fn document(study: Study) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signing {
     Good,
+    /// The key of the other issuer, which has the same name.
+    OtherIssuersKey,
     /// A key that the service does not trust, under the name of the one that it does.
     OtherKey,
     /// The signature of other claims.
@@ -46,6 +48,33 @@ enum Signing {
     Unsigned,
     /// A duplicate of `siteIds` precedes the claims (RFC 7519 §4: names are unique).
     DuplicateClaim,
+}
+
+/// The key of the second issuer.
+static SECOND_KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
+
+/// A token by `key`, under the name of the development key.
+fn signed(key: &Ed25519KeyPair, payload: &str) -> String {
+    let base64 = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    let message = format!("{}.{}", base64(r#"{"alg":"EdDSA","kid":"development"}"#), base64(payload));
+    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes())))
+}
+
+/// The list of both issuers.
+fn issuers() -> String {
+    let x = BASE64_URL_SAFE_NO_PAD.encode(SECOND_KEY.public_key());
+    let second = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "development", "x": x });
+    json!([
+        { "issuer": local::ISSUER, "audience": local::AUDIENCE, "jwks": local::jwks() },
+        {
+            "issuer": SECOND_ISSUER,
+            "audience": [local::AUDIENCE],
+            "jwks": { "keys": [second] },
+            "allSites": "role=ADMIN",
+            "sites": ["5"],
+        },
+    ])
+    .to_string()
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +88,9 @@ impl Token {
         let base64 = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         let payload = self.claims.to_string();
         match self.signing {
-            Signing::Good => local::token(&self.claims),
+            Signing::Good if self.claims["iss"] == SECOND_ISSUER => signed(&SECOND_KEY, &payload),
+            Signing::OtherIssuersKey if self.claims["iss"] != SECOND_ISSUER => signed(&SECOND_KEY, &payload),
+            Signing::Good | Signing::OtherIssuersKey => local::token(&self.claims),
             Signing::Swapped => {
                 let other = local::token(&json!({ "iss": "x" }));
                 let (header, rest) = other.split_once('.').unwrap();
@@ -68,10 +99,7 @@ impl Token {
             }
             Signing::OtherKey => {
                 static KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
-                let message =
-                    format!("{}.{}", base64(r#"{"alg":"EdDSA","kid":"development"}"#), base64(&payload));
-                let signature = BASE64_URL_SAFE_NO_PAD.encode(KEY.sign(message.as_bytes()));
-                format!("{message}.{signature}")
+                signed(&KEY, &payload)
             }
             Signing::Unsigned => format!("{}.{}.", base64(r#"{"alg":"none"}"#), base64(&payload)),
             Signing::DuplicateClaim => {
@@ -93,10 +121,31 @@ fn mostly(usual: Value, others: Vec<Value>) -> impl Strategy<Value = Option<Valu
 }
 
 fn scope_claim() -> impl Strategy<Value = Option<Value>> {
-    let scope = select(vec![
+    let other = select(vec![
         "openid",
         "launch/patient",
+        "LAUNCH",
+        "launchpad",
         "api/read",
+        "api/patient/ImagingStudy.rs",
+        "api/ImagingStudy.read",
+        "ImagingStudy.read",
+        "patient.ImagingStudy.read",
+        "patient$all.rs",
+        "patient-portal",
+        "Patient/ImagingStudy.rs",
+        "patient%2FImagingStudy.r",
+        "patient",
+        "a,patient:x",
+        "User.Read.All",
+        "user.read",
+        "user.Patient.read",
+        "user-ImagingStudy.read",
+        "USER/x",
+        "users/x",
+        "system-admin",
+        "system.all.write",
+        "system%2f*.rs",
         "patient/ImagingStudy.rs",
         "patient/ImagingStudy.read",
         "patient/*.r",
@@ -113,9 +162,12 @@ fn scope_claim() -> impl Strategy<Value = Option<Value>> {
         "patient/imagingstudy.rs",
         "",
     ]);
+    let granting = select(vec!["user/*.rs", "system/ImagingStudy.read", "patient/ImagingStudy.rs"]);
+    let impossible = select(vec!["a\"b", "ä", "a\\b"]);
+    let scope = prop_oneof![20 => other, 10 => granting, 1 => impossible];
     let entry = prop::collection::vec(scope, 1..4).prop_map(|scopes| scopes.join(" "));
     prop_oneof![
-        8 => Just(None),
+        16 => Just(None),
         4 => entry.clone().prop_map(|text| Some(json!(text))),
         4 => prop::collection::vec(entry, 0..3).prop_map(|list| Some(json!(list))),
         1 => select(vec![json!(5), json!({}), json!([5]), json!([["user/*.r"]]), json!(true)]).prop_map(Some),
@@ -127,7 +179,15 @@ fn token() -> impl Strategy<Value = Token> {
     let claims = (
         mostly(
             json!(local::ISSUER),
-            vec![json!([local::ISSUER]), json!("https://issuer.example/"), json!(5), json!(null)],
+            vec![
+                json!(SECOND_ISSUER),
+                json!(SECOND_ISSUER),
+                json!(SECOND_ISSUER),
+                json!([local::ISSUER]),
+                json!("https://issuer.example/"),
+                json!(5),
+                json!(null),
+            ],
         ),
         mostly(
             json!(local::AUDIENCE),
@@ -149,10 +209,38 @@ fn token() -> impl Strategy<Value = Token> {
         ],
         scope_claim(),
         scope_claim(),
-        one_of(vec![json!("1"), json!("2"), json!(1), json!(""), json!("Patient/1"), json!(null)]),
+        (
+            one_of(vec![
+                json!("1"),
+                json!("2"),
+                json!(1),
+                json!(""),
+                json!("Patient/1"),
+                json!("Patient/1/_history/1"),
+                json!(null),
+                json!(null),
+            ]),
+            mostly(
+                json!(null),
+                vec![
+                    json!("Practitioner/1"),
+                    json!("https://ehr.example/fhir/PractitionerRole/1"),
+                    json!("Patient/1"),
+                    json!("Patient/2"),
+                    json!("https://ehr.example/fhir/Patient/1"),
+                    json!("RelatedPerson/1"),
+                    json!("1"),
+                    json!(["Practitioner/1"]),
+                ],
+            ),
+            mostly(json!(null), vec![json!("ADMIN"), json!("ADMIN"), json!("USER")]),
+            mostly(json!(null), vec![json!("access"), json!("id")]),
+            mostly(json!(null), vec![json!("Bearer"), json!("ID")]),
+        ),
         mostly(json!(null), vec![json!({"jkt": "x"}), json!({"x5t#S256": "x"}), json!("x")]),
     );
-    let claims = claims.prop_map(|(iss, aud, client_id, sub, exp, nbf, sites, scope, scp, patient, cnf)| {
+    let claims = claims.prop_map(|(iss, aud, client_id, sub, exp, nbf, sites, scope, scp, others, cnf)| {
+        let (patient, user, role, token_use, typ) = others;
         let claims = [
             ("iss", iss),
             ("aud", aud),
@@ -164,6 +252,10 @@ fn token() -> impl Strategy<Value = Token> {
             ("scope", scope),
             ("scp", scp),
             ("patient", patient),
+            ("fhirUser", user),
+            ("role", role),
+            ("token_use", token_use),
+            ("typ", typ),
             ("cnf", cnf),
             ("email", Some(json!(IN_CLAIMS))),
         ];
@@ -173,7 +265,7 @@ fn token() -> impl Strategy<Value = Token> {
     });
     let signing = prop_oneof![
         8 => Just(Signing::Good),
-        1 => select(vec![Signing::OtherKey, Signing::Swapped, Signing::Unsigned, Signing::DuplicateClaim]),
+        1 => select(vec![Signing::OtherIssuersKey, Signing::OtherKey, Signing::Swapped, Signing::Unsigned, Signing::DuplicateClaim]),
     ];
     (claims, signing).prop_map(|(claims, signing)| Token { claims, signing })
 }
@@ -268,7 +360,6 @@ fn case() -> impl Strategy<Value = Case> {
         ("_summary", "true"),
         ("_summary", "text"),
         ("_elements", "id,subject"),
-        ("_pretty", "true"),
         ("_format", "json"),
         ("_format", "xml"),
         ("access_token", "x"),
@@ -497,7 +588,11 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
         runtime
             .block_on(local::put_items(&table, table::write::encode(&site, &id, &document(study)).unwrap()));
     }
-    let environment = local::environment(&format!("http://{address}"));
+    let mut environment = local::environment(&format!("http://{address}"));
+    for variable in ["JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS"] {
+        environment.remove(variable);
+    }
+    environment.insert("JWT_ISSUERS".to_owned(), issuers());
     let mut function = runtime.block_on(Function::start(env!("CARGO_BIN_EXE_bootstrap"), &environment));
     let (mut events, mut served) = (0, 0);
     for_each(&runtime, case(), async |case| {
@@ -525,7 +620,7 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
             if !case.granted(study) {
                 return Err(format!("{status} for a study that no token of the request grants"));
             }
-            let cut = body.contains("SUBSETTED") || case.query.iter().any(|(name, _)| *name == "_pretty");
+            let cut = body.contains("SUBSETTED");
             let whole = body.is_empty() || body == document(study);
             return if whole || cut { Ok(()) } else { Err("not the document as it is stored".to_owned()) };
         }
