@@ -1,5 +1,5 @@
-//! How fast DynamoDB is called. As many calls run at once as it accepts: each success raises the limit a little, each
-//! refusal lowers it (additive increase, multiplicative decrease). Refused calls are repeated after a pause.
+//! How fast DynamoDB is called: a bounded number of calls run at once, and a call that fails for now is repeated after a
+//! random pause that grows (exponential backoff with full jitter).
 //!
 //! The SDK's own retries are off for these calls: they share a quota that runs dry under sustained throttling.
 
@@ -7,58 +7,49 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable as _};
 use table::error::throttles;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// Calls at once, at most.
-const MAX_CALLS: f64 = 64.0;
-/// Calls at once in the beginning.
-const FIRST_CALLS: f64 = 16.0;
-/// A refusal multiplies the limit by this.
-const DECREASE: f64 = 0.7;
-/// The limit is lowered once in this time at most: calls that were sent together are refused together.
-const DECREASE_INTERVAL: Duration = Duration::from_millis(50);
+const MAX_CALLS: usize = 64;
 
-/// The pause before a call is repeated is a random one of up to this time, doubled with each repetition ...
+/// The longest first pause before a call is repeated. Each repetition doubles it ...
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// ... to this at most.
+/// ... up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a refusal counts as the present state.
+/// How long a failed call counts as the present state.
 const RECENT: Duration = Duration::from_secs(3);
 
-/// Without any success for this time, the next refusal is final.
+/// Without any success for this time, the next failure is final.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The pace of the calls of one table.
 #[derive(Debug)]
 pub struct Pace {
-    state: Mutex<State>,
-    ended: Notify,
+    calls: Semaphore,
+    /// Ticks once for each write that may start.
+    writes: Option<tokio::sync::Mutex<Interval>>,
     patience: Duration,
-    /// Between two writes.
-    interval: Option<Duration>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    limit: f64,
-    running: u32,
-    last_success: Instant,
-    last_decrease: Instant,
-    next_write: Instant,
-    refusal: Option<(Obstacle, Instant)>,
+    last_success: Option<Instant>,
+    failure: Option<(Obstacle, Instant)>,
 }
 
-/// Why DynamoDB does not do what it is asked, for now.
+/// A transient reason for a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// It throttles requests.
+    /// DynamoDB throttles requests.
     Throttling,
-    /// It does not answer in time.
+    /// DynamoDB does not respond in time.
     Timeout,
-    /// It cannot be reached, or fails.
+    /// DynamoDB cannot be reached, or fails.
     Unavailable,
 }
 
@@ -70,156 +61,79 @@ pub(crate) enum Kind {
 }
 
 impl Pace {
-    /// Up to `rate` writes a second, or as many as DynamoDB accepts; gives up after `patience` without any success.
+    /// Allows `rate` writes a second, or any number. Gives up after `patience` without any success.
     #[must_use]
     pub fn new(rate: Option<u32>, patience: Duration) -> Self {
-        Self {
-            state: Mutex::new(State::new(Instant::now())),
-            ended: Notify::new(),
-            patience,
-            interval: rate.map(|rate| Duration::from_secs(1) / rate.max(1)),
-        }
+        let writes = rate.map(|rate| {
+            let mut writes = tokio::time::interval((Duration::from_secs(1) / rate.max(1)).max(Duration::from_nanos(1)));
+            // Time in which nothing is written is not made up for.
+            writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            tokio::sync::Mutex::new(writes)
+        });
+        let state = Mutex::new(State::default());
+        Self { calls: Semaphore::new(MAX_CALLS), writes, patience, state }
     }
 
     /// What has kept calls from succeeding in the last seconds.
     #[must_use]
     pub fn obstacle(&self) -> Option<Obstacle> {
-        self.state().refusal.filter(|(_, at)| at.elapsed() < RECENT).map(|(obstacle, _)| obstacle)
+        self.state().failure.filter(|(_, at)| at.elapsed() < RECENT).map(|(obstacle, _)| obstacle)
     }
 
-    /// Sends a call, again and again while DynamoDB only refuses it for now.
+    /// Sends a call, again and again while the reason for its failure is transient. Before the first success of any
+    /// call, only throttling counts as transient: nothing tells yet that the table can be used.
     pub(crate) async fn call<T, E, F>(&self, kind: Kind, send: impl Fn() -> F) -> Result<T, SdkError<E>>
     where
         E: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E>>>,
     {
         let since = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            if kind == Kind::Write {
-                self.next_write().await;
-            }
-            let running = self.start().await;
-            let outcome = send().await;
-            drop(running);
-            let error = match outcome {
-                Ok(output) => {
-                    self.succeeded();
-                    return Ok(output);
-                }
-                Err(error) => error,
-            };
-            let Some(obstacle) = obstacle(&error) else { return Err(error) };
-            if self.refused(obstacle, since) {
-                return Err(error);
-            }
-            tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        let attempt = || self.attempt(kind, &send);
+        let transient = |error: &_| obstacle(error).is_some_and(|obstacle| self.may_pass(obstacle, since));
+        attempt.retry(pauses()).when(transient).await
     }
 
-    /// Sends a call, once more only if it is throttled: for the first one, which shows whether the table can be used.
-    pub(crate) async fn probe<T, E, F>(&self, send: impl Fn() -> F) -> Result<T, SdkError<E>>
+    async fn attempt<T, E, F>(&self, kind: Kind, send: impl Fn() -> F) -> Result<T, SdkError<E>>
     where
-        E: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E>>>,
     {
-        let since = Instant::now();
-        loop {
-            match send().await {
-                Err(error) if obstacle(&error) == Some(Obstacle::Throttling) => {
-                    if self.refused(Obstacle::Throttling, since) {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-                }
-                outcome => return outcome,
-            }
+        if kind == Kind::Write
+            && let Some(writes) = &self.writes
+        {
+            writes.lock().await.tick().await;
+        }
+        // Fails only if the semaphore is closed, which nobody does.
+        let _running = self.calls.acquire().await;
+        send().await.inspect(|_| self.state().last_success = Some(Instant::now()))
+    }
+
+    /// Notes a failure; false if it is time to give up. `since`: when the call was sent first.
+    fn may_pass(&self, obstacle: Obstacle, since: Instant) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.failure = Some((obstacle, now));
+        match state.last_success {
+            Some(last) => now - last.max(since) < self.patience,
+            None => obstacle == Obstacle::Throttling && now - since < self.patience,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Waits for the next of the writes that are spread evenly over each second.
-    async fn next_write(&self) {
-        let Some(interval) = self.interval else { return };
-        let turn = {
-            let mut state = self.state();
-            let turn = state.next_write.max(Instant::now());
-            state.next_write = turn + interval;
-            turn
-        };
-        tokio::time::sleep_until(turn).await;
-    }
-
-    /// Waits until another call may run.
-    async fn start(&self) -> Running<'_> {
-        loop {
-            let ended = self.ended.notified();
-            {
-                let mut state = self.state();
-                if f64::from(state.running) + 1.0 <= state.limit {
-                    state.running += 1;
-                    return Running(self);
-                }
-            }
-            ended.await;
-        }
-    }
-
-    fn succeeded(&self) {
-        self.state().succeeded(Instant::now());
-        self.ended.notify_one();
-    }
-
-    /// Lowers the limit; true if it is time to give up. `since`: when the call was sent first.
-    fn refused(&self, obstacle: Obstacle, since: Instant) -> bool {
-        let now = Instant::now();
-        self.state().refused(obstacle, now) >= self.patience && now - since >= self.patience
-    }
 }
 
-impl State {
-    fn new(now: Instant) -> Self {
-        Self {
-            limit: FIRST_CALLS,
-            running: 0,
-            last_success: now,
-            last_decrease: now,
-            next_write: now,
-            refusal: None,
-        }
-    }
-
-    fn succeeded(&mut self, now: Instant) {
-        self.limit = (self.limit + 1.0 / self.limit).min(MAX_CALLS);
-        self.last_success = now;
-    }
-
-    /// Lowers the limit, and says how long there has been no success.
-    fn refused(&mut self, obstacle: Obstacle, now: Instant) -> Duration {
-        self.refusal = Some((obstacle, now));
-        if now - self.last_decrease >= DECREASE_INTERVAL {
-            self.limit = (self.limit * DECREASE).max(1.0);
-            self.last_decrease = now;
-        }
-        now - self.last_success
-    }
+/// The pauses of one call, each a random one up to a limit that doubles ("full jitter").
+fn pauses() -> impl BackoffBuilder {
+    let limits = ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build();
+    limits.map(|limit| limit.mul_f64(fastrand::f64()))
 }
 
-/// A call that runs.
-struct Running<'p>(&'p Pace);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.state().running -= 1;
-        self.0.ended.notify_one();
-    }
-}
-
-/// What kept a call from succeeding, if trying again may help.
+/// The reason for a failed call, if it is transient.
 pub(crate) fn obstacle<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<Obstacle> {
     match error {
         SdkError::TimeoutError(_) => Some(Obstacle::Timeout),
@@ -258,7 +172,7 @@ mod tests {
         service_error(400, "ThrottlingException")
     }
 
-    /// What comes of it within an hour of the paused clock.
+    /// Its output, within an hour of the paused clock.
     async fn in_time<F: Future>(future: F) -> F::Output {
         tokio::time::timeout(Duration::from_hours(1), future).await.expect("it ends")
     }
@@ -276,7 +190,7 @@ mod tests {
         }
     }
 
-    /// What comes of a call that fails this often before it succeeds, and how often it was sent.
+    /// The outcome of a call that fails this often before it succeeds, and how often it was sent.
     async fn call_failing(times: u32, pace: &Pace, error: fn() -> Failure) -> (Result<(), Failure>, u32) {
         let sent = Cell::new(0);
         let outcome = in_time(pace.call(Kind::Read, failing(times, error, &sent))).await;
@@ -284,36 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_falls_under_refusals_and_rises_with_successes() {
-        let mut now = Instant::now();
-        let mut state = State::new(now);
-        for _ in 0..100 {
-            now += DECREASE_INTERVAL;
-            state.refused(Obstacle::Throttling, now);
-        }
-        assert!((state.limit - 1.0).abs() < f64::EPSILON, "{state:?}");
-        for _ in 0..10_000 {
-            state.succeeded(now);
-        }
-        assert!((state.limit - MAX_CALLS).abs() < f64::EPSILON, "{state:?}");
-        // Calls that were sent together are refused together: one decrease.
-        for _ in 0..10 {
-            state.refused(Obstacle::Throttling, now + DECREASE_INTERVAL);
-        }
-        assert!((state.limit - MAX_CALLS * DECREASE).abs() < f64::EPSILON, "{state:?}");
-    }
-
-    #[test]
-    fn a_success_restarts_the_time_without_one() {
-        let start = Instant::now();
-        let mut state = State::new(start);
-        assert_eq!(state.refused(Obstacle::Timeout, start + PATIENCE), PATIENCE);
-        state.succeeded(start + PATIENCE);
-        assert_eq!(state.refused(Obstacle::Timeout, start + PATIENCE), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_failure_that_may_pass_is_told_by_its_kind() {
+    fn a_transient_failure_is_recognized_by_its_kind() {
         let connector = |error: fn(BoxError) -> ConnectorError| Failure::dispatch_failure(error("x".into()));
         let response = HttpResponse::new(200.try_into().unwrap(), "".into());
         for (error, expected) in [
@@ -335,7 +220,7 @@ mod tests {
     async fn an_obstacle_is_present_for_three_seconds() {
         let pace = Pace::new(None, PATIENCE);
         assert_eq!(pace.obstacle(), None);
-        pace.refused(Obstacle::Timeout, Instant::now());
+        pace.may_pass(Obstacle::Timeout, Instant::now());
         tokio::time::advance(Duration::from_millis(2_999)).await;
         assert_eq!(pace.obstacle(), Some(Obstacle::Timeout));
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -343,10 +228,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sixteen_calls_run_at_once_in_the_beginning_and_the_others_follow() {
+    async fn sixty_four_calls_run_at_once_and_the_others_follow() {
         let pace = Pace::new(None, PATIENCE);
         let (started, gate) = (Cell::new(0), Semaphore::new(0));
-        let calls = join_all((0..40).map(|_| {
+        let calls = join_all((0..100).map(|_| {
             pace.call(Kind::Read, || async {
                 started.set(started.get() + 1);
                 gate.acquire().await.unwrap().forget();
@@ -355,14 +240,27 @@ mod tests {
         }));
         let observer = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert_eq!(started.get(), 16);
+            assert_eq!(started.get(), 64);
             gate.add_permits(3);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert_eq!(started.get(), 19);
-            gate.add_permits(40);
+            assert_eq!(started.get(), 67);
+            gate.add_permits(100);
         };
         let (outcomes, ()) = in_time(async { tokio::join!(calls, observer) }).await;
-        assert_eq!((outcomes.len(), started.get()), (40, 40));
+        assert_eq!((outcomes.len(), started.get()), (100, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_for_its_repetition_lets_others_run() {
+        let pace = Pace::new(None, PATIENCE);
+        let failing = join_all((0..64).map(|_| pace.call(Kind::Read, || ready(Err::<(), _>(throttled())))));
+        let other = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            pace.call(Kind::Read, || ready(Ok::<_, Failure>(()))).await
+        };
+        let failing = tokio::time::timeout(Duration::from_secs(10), failing);
+        let (failing, other) = tokio::join!(failing, other);
+        assert!(failing.is_err() && other.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,21 +277,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn pauses_are_random_ones_of_up_to_half_a_second() {
+        let limits =
+            [20, 40, 80, 160, 320].into_iter().chain(std::iter::repeat(500)).map(Duration::from_millis);
+        let mut longest = Duration::ZERO;
+        for (pause, limit) in pauses().build().zip(limits).take(1000) {
+            assert!(pause <= limit, "{pause:?} of {limit:?}");
+            longest = longest.max(pause);
+        }
+        assert!(longest > Duration::from_millis(450), "{longest:?}");
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_refused_call_is_repeated_after_pauses_that_grow() {
-        let since = Instant::now();
+    async fn a_throttled_call_is_repeated() {
         let (outcome, sent) = call_failing(40, &Pace::new(None, PATIENCE), throttled).await;
         assert!(outcome.is_ok());
         assert_eq!(sent, 41);
-        // At random, between nothing and half a second each.
-        let elapsed = since.elapsed();
-        assert!((Duration::from_secs(3)..Duration::from_secs(20)).contains(&elapsed), "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_cannot_succeed_is_sent_once() {
-        let refused = || service_error(400, "ValidationException");
-        let (outcome, sent) = call_failing(1, &Pace::new(None, PATIENCE), refused).await;
+        let rejected = || service_error(400, "ValidationException");
+        let (outcome, sent) = call_failing(1, &Pace::new(None, PATIENCE), rejected).await;
         assert!(outcome.is_err());
         assert_eq!(sent, 1);
     }
@@ -412,7 +318,7 @@ mod tests {
         let failing = call_failing(u32::MAX, &pace, throttled);
         let others = async {
             loop {
-                pace.succeeded();
+                pace.call(Kind::Read, || ready(Ok::<_, Failure>(()))).await.unwrap();
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
@@ -426,19 +332,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_outlasts_throttling_and_nothing_else() {
-        let pace = Pace::new(None, Duration::from_secs(10));
-        for (fails, error, succeeds, expected) in
-            [(3, throttled as fn() -> Failure, true, 4), (1, || Failure::timeout_error("x"), false, 1)]
-        {
-            let sent = Cell::new(0);
-            let probed = in_time(pace.probe(failing(fails, error, &sent))).await;
-            assert_eq!(probed.is_ok(), succeeds);
-            assert_eq!(sent.get(), expected);
-        }
-        let since = Instant::now();
-        let probed = pace.probe(|| async { Err::<(), _>(throttled()) });
-        assert!(in_time(probed).await.is_err());
-        assert!(since.elapsed() >= Duration::from_secs(10));
+    async fn before_the_first_success_only_throttling_is_outlasted() {
+        let no_response = || Failure::timeout_error("x");
+        let pace = Pace::new(None, PATIENCE);
+        let (outcome, sent) = call_failing(1, &pace, no_response).await;
+        assert!((outcome.is_err(), sent) == (true, 1));
+        let (outcome, sent) = call_failing(3, &pace, throttled).await;
+        assert!((outcome.is_ok(), sent) == (true, 4));
+        let (outcome, sent) = call_failing(3, &pace, no_response).await;
+        assert!((outcome.is_ok(), sent) == (true, 4));
     }
 }

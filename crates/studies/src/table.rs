@@ -82,7 +82,7 @@ impl Table {
     pub async fn probe(&self, site: &SiteId) -> Result<(), TableError> {
         let call = self.client.get_item().table_name(&self.at.table);
         let call = call.set_key(Some(key_of(site, attribute::NO_STUDY.to_owned())));
-        self.pace.probe(|| call.clone().send()).await.map(drop).map_err(|error| self.error(&error))
+        self.pace.call(Kind::Read, || call.clone().send()).await.map(drop).map_err(|error| self.error(&error))
     }
 
     /// Writes a study, unless the table has it as it is. A reader gets the old document or the new one at any moment,
