@@ -6,10 +6,12 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::elements;
 use super::json::{Members, Node};
 use super::primitive::Primitive;
-use super::schema::{CONTAINED, Count, Element, Shape, Type, is_resource};
-use super::{MAX_PROBLEMS, Problem, elements};
+use super::problem::{MAX_PROBLEMS, Problem};
+use super::resources::{CONTAINED, is_resource};
+use super::schema::{Count, Element, Shape, Type};
 use table::id::FhirId;
 
 /// Levels of objects and arrays that a document may have. JSON parsers commonly stop at 128.

@@ -1,5 +1,6 @@
 //! Reaches AWS as an operator's command line does: by profiles, single sign-on, proxies and the system's own roots.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,20 +13,24 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{self, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::os_shim_internal::{Env, Fs};
-use imaging_study::aws::{CaBundleError, ca_bundle, tls_context};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use studies::pace::Pace;
 use studies::table::{Table, TableAddress};
 use table::error::chain;
 use thiserror::Error;
+use webpki::anchor_from_trusted_cert;
 
-/// A connection is opened in this time, or not.
+/// Names a file of the certificate authorities to trust, as for other AWS tools.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+/// Timeout of a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// A request is answered in this time, or it counts as unanswered.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Timeout of one attempt of a call.
+const ATTEMPT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
@@ -37,21 +42,22 @@ pub(crate) enum ConnectError {
     NoCredentials,
     #[error("credentials could not be loaded: {0}")]
     Credentials(String),
-    #[error(transparent)]
-    CaBundle(#[from] CaBundleError),
+    #[error("{CA_BUNDLE}: the file cannot be read: {0}")]
+    CaBundleUnreadable(io::Error),
+    #[error("{CA_BUNDLE}: must be the path of a file of PEM certificates")]
+    CaBundleMalformed,
 }
 
 /// Finds region and credentials the way every AWS tool does.
 pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
-    const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
     let roots = match std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) {
-        Some(path) => Some(ca_bundle(CA_BUNDLE, Path::new(&path))?),
-        None => None,
+        Some(path) => trusted(Path::new(&path))?,
+        None => TrustStore::default(),
     };
     let aws = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(roots))
         .timeout_config(
-            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build(),
+            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build(),
         )
         .load()
         .await;
@@ -102,12 +108,27 @@ pub(crate) async fn address(aws: &SdkConfig, endpoint: Option<&str>, name: Strin
     TableAddress { table: name, region, endpoint }
 }
 
-fn http_client(roots: Option<Vec<u8>>) -> SharedHttpClient {
-    let trust = match roots {
-        Some(pem) => TrustStore::empty().with_pem_certificate(pem),
-        None => TrustStore::default(),
+/// The certificate authorities of a PEM file.
+fn trusted(path: &Path) -> Result<TrustStore, ConnectError> {
+    let pem = std::fs::read(path).map_err(ConnectError::CaBundleUnreadable)?;
+    let mut certificates = CertificateDer::pem_slice_iter(&pem).peekable();
+    // The client panics over a certificate that this rejects.
+    let is_usable = |certificate: Result<CertificateDer<'_>, _>| {
+        certificate.is_ok_and(|certificate| anchor_from_trusted_cert(&certificate).is_ok())
     };
-    let context = tls_context(trust);
+    if certificates.peek().is_some() && certificates.all(is_usable) {
+        Ok(TrustStore::empty().with_pem_certificate(pem))
+    } else {
+        Err(ConnectError::CaBundleMalformed)
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "building a TlsContext fails for invalid server names only, and none is set"
+)]
+fn http_client(roots: TrustStore) -> SharedHttpClient {
+    let context = TlsContext::builder().with_trust_store(roots).build().expect("no server names");
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))

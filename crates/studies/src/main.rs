@@ -5,8 +5,6 @@ mod aws;
 mod output;
 mod report;
 
-use std::convert::Infallible;
-use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -14,19 +12,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use args::{Arguments, Command, LoadArgs, TableArgs};
+use aws::ConnectError;
 use clap::Parser as _;
-use imaging_study::store::{Found, Store};
 use indicatif::{HumanBytes, HumanCount};
-use output::{LoadOutput, Progress, pluralize, say, warn};
-use report::Report;
-use studies::input::{Inputs, reason};
+use output::{LoadOutput, OutputError, Progress, pluralize, say, say_text, warn};
+use report::{Report, ReportError};
+use studies::input::{InputError, Inputs, reason};
 use studies::load::{self, Counts, LoadOutcome};
 use studies::pace::{PATIENCE, Pace};
 use studies::site::{ListedStudy, SiteEntry};
 use studies::table::{Table, TableError};
-use table::document::Document;
-use table::gzip;
-use table::id::{FhirId, SiteId, StudyRef};
+use table::id::{FhirId, SiteId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -48,15 +44,26 @@ enum Failure {
     OutputClosed,
 }
 
-impl<E: Error + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        match (&error as &dyn Error).downcast_ref::<io::Error>() {
-            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::OutputClosed,
-            Some(error) => Self::Failed(format!("standard output cannot be written: {}", reason(error))),
-            None => Self::Failed(error.to_string()),
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        match error {
+            OutputError(source) if source.kind() == io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            error => failed(error.to_string()),
         }
     }
 }
+
+macro_rules! failures {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                failed(error.to_string())
+            }
+        }
+    )+};
+}
+
+failures!(ConnectError, InputError, ReportError, TableError);
 
 fn failed(reason: impl Into<String>) -> Failure {
     Failure::Failed(reason.into())
@@ -90,7 +97,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Load(args) => load(args).await,
-        Command::Show { site, table, id } => show(site.site, &table, id).await,
+        Command::Show { site, table, id } => {
+            show(&site.site, &table.open(Some(&site.site)).await?, &id).await
+        }
         Command::List { site: None, table, json } => list_sites(&table.open(None).await?, json).await,
         Command::List { site: Some(site), table, json } => {
             list_studies(&table.open(Some(&site)).await?, &site, json).await
@@ -217,24 +226,12 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
 }
 
 /// Prints what the function would serve.
-async fn show(site: SiteId, table: &TableArgs, id: FhirId) -> Result<Verdict, Failure> {
-    let name = table.name()?;
-    let aws = aws::connect().await?;
-    let at = aws::address(&aws, table.endpoint(), name.to_owned()).await;
-    let store = Store::new(&aws, table.endpoint(), name.to_owned(), true);
-    let target = StudyRef { site, study: id };
-    let found = store.study(&target, |_| None::<Infallible>).await.found;
-    let Some(Found::Document(study)) = found.map_err(|error| TableError::of_store(&at, error))? else {
-        warn(&format!("studies: site {} has no study {}", target.site, target.study));
+async fn show(site: &SiteId, table: &Table, id: &FhirId) -> Result<Verdict, Failure> {
+    let Some(document) = table.document(site, id).await? else {
+        warn(&format!("studies: site {site} has no study {id}"));
         return Ok(Verdict::Bad);
     };
-    let json = match study.document {
-        Document::Text(json) => json,
-        Document::Gzip(bytes) => gzip::inflate(&bytes).map_err(TableError::Document)?,
-    };
-    let mut out = io::stdout().lock();
-    out.write_all(json.as_bytes())?;
-    out.flush()?;
+    say_text(&document)?;
     Ok(Verdict::Good)
 }
 
@@ -266,7 +263,7 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
             found = true;
             let study = study.listed();
             if json {
-                say(&serde_json::to_string(&study)?)?;
+                say(&serde_json::json!(study).to_string())?;
             } else {
                 let ListedStudy { id, form, bytes, etag, last_updated } = study;
                 let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());

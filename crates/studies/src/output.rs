@@ -4,20 +4,32 @@ use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use studies::input::reason;
 use studies::load::{Counts, Observer, RejectedDocument};
 use studies::pace::Obstacle;
 use studies::reader::BrokenInput;
+use thiserror::Error;
 
 use crate::report::Report;
 
 /// Without a terminal, a line says how far it is this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Why standard output does not take the rest.
+#[derive(Debug, Error)]
+#[error("standard output cannot be written: {}", reason(.0))]
+pub(crate) struct OutputError(#[from] pub(crate) io::Error);
+
 /// Prints a line on standard output.
-pub(crate) fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> Result<(), OutputError> {
+    say_text(&format!("{line}\n"))
+}
+
+/// Prints a text as it is on standard output.
+pub(crate) fn say_text(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 /// Prints a line on standard error.
@@ -62,7 +74,7 @@ impl Progress {
     }
 
     /// Prints a result on standard output without disturbing the bar.
-    pub(crate) fn print(&self, line: &str) -> io::Result<()> {
+    pub(crate) fn print(&self, line: &str) -> Result<(), OutputError> {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(line)),
             None => say(line),
@@ -84,7 +96,7 @@ impl Progress {
         let message = match obstacle {
             None => message(),
             Some(Obstacle::Throttling) => format!("{}, throttled by DynamoDB", message()),
-            Some(Obstacle::Timeout) => format!("{}, DynamoDB does not answer", message()),
+            Some(Obstacle::Timeout) => format!("{}, DynamoDB does not respond", message()),
             Some(Obstacle::Unavailable) => format!("{}, DynamoDB is unavailable", message()),
         };
         if let Some(bar) = &self.bar {

@@ -65,7 +65,8 @@ impl Pace {
     #[must_use]
     pub fn new(rate: Option<u32>, patience: Duration) -> Self {
         let writes = rate.map(|rate| {
-            let mut writes = tokio::time::interval((Duration::from_secs(1) / rate.max(1)).max(Duration::from_nanos(1)));
+            let mut writes =
+                tokio::time::interval((Duration::from_secs(1) / rate.max(1)).max(Duration::from_nanos(1)));
             // Time in which nothing is written is not made up for.
             writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tokio::sync::Mutex::new(writes)

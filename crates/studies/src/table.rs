@@ -12,11 +12,13 @@ use futures_util::future::try_join_all;
 use thiserror::Error;
 
 use crate::pace::{Kind, Obstacle, Pace, obstacle};
-use imaging_study::store::StoreError;
 use table::attribute::{self, Item};
+use table::document::Document;
 use table::error::DocumentError;
 use table::error::chain;
+use table::gzip::{inflate, join};
 use table::id::{FhirId, SiteId};
+use table::read::{Head, StoredStudy, read};
 use table::write::{Encoded, part_keys};
 
 /// The sort keys of parts that no head names any more and that are about to be deleted. The head that replaces theirs
@@ -78,11 +80,39 @@ impl Table {
         self.pace.obstacle()
     }
 
-    /// Fails if the table does not exist, does not answer or may not be read. `site` may be any.
+    /// Fails if the table does not exist, does not respond or may not be read. `site` may be any.
     pub async fn probe(&self, site: &SiteId) -> Result<(), TableError> {
         let call = self.client.get_item().table_name(&self.at.table);
         let call = call.set_key(Some(key_of(site, attribute::NO_STUDY.to_owned())));
         self.pace.call(Kind::Read, || call.clone().send()).await.map(drop).map_err(|error| self.error(&error))
+    }
+
+    /// The document that the function would serve: by its id as given or else in lower case.
+    pub async fn document(&self, site: &SiteId, id: &FhirId) -> Result<Option<String>, TableError> {
+        let mut head = self.item(site, id.as_str()).await?;
+        if head.is_none()
+            && let Some(lower) = id.lower_case()
+        {
+            head = self.item(site, lower.as_str()).await?;
+        }
+        let Some(head) = head else { return Ok(None) };
+        let gzip = match read(head).map_err(TableError::Document)? {
+            Head::Document(StoredStudy { document: Document::Text(text), .. }) => return Ok(Some(text)),
+            Head::Document(StoredStudy { document: Document::Gzip(gzip), .. }) => gzip,
+            Head::Parts { keys, .. } => {
+                let parts = try_join_all(keys.iter().map(|key| self.part(site, key))).await?;
+                join(&parts).map_err(TableError::Document)?
+            }
+        };
+        inflate(&gzip).map(Some).map_err(TableError::Document)
+    }
+
+    async fn part(&self, site: &SiteId, key: &str) -> Result<Vec<u8>, TableError> {
+        let item = self.item(site, key).await?.ok_or(TableError::Document(DocumentError::PartMissing))?;
+        match item.get(attribute::DOCUMENT) {
+            Some(AttributeValue::B(bytes)) => Ok(bytes.as_ref().to_vec()),
+            _ => Err(TableError::Document(DocumentError::AttributeType(attribute::DOCUMENT))),
+        }
     }
 
     /// Writes a study, unless the table has it as it is. A reader gets the old document or the new one at any moment,
@@ -287,10 +317,10 @@ pub enum TableError {
     /// The endpoint cannot be reached, or fails.
     #[error("DynamoDB cannot be reached at {0}: {1}")]
     Unreachable(String, String),
-    /// The endpoint does not answer.
-    #[error("DynamoDB did not answer in time at {0}")]
+    /// The endpoint does not respond.
+    #[error("DynamoDB did not respond in time at {0}")]
     Timeout(String),
-    /// DynamoDB refused every request for a while.
+    /// DynamoDB throttled every request for a while.
     #[error("DynamoDB throttled every request for too long: {0}")]
     Throttled(String),
     /// An item cannot be read.
@@ -318,18 +348,6 @@ impl TableError {
             Some(Obstacle::Timeout) => Self::Timeout(at.endpoint.clone()),
             Some(Obstacle::Unavailable) => Self::Unreachable(at.endpoint.clone(), text),
             None => Self::Rejected(text),
-        }
-    }
-
-    /// The same, for an error of the function's own read.
-    #[must_use]
-    pub fn of_store(at: &TableAddress, error: StoreError) -> Self {
-        match error {
-            StoreError::Throttled(error) | StoreError::Unreachable(error) | StoreError::Refused(error) => {
-                Self::of(at, &error)
-            }
-            StoreError::Timeout => Self::Timeout(at.endpoint.clone()),
-            StoreError::Document(error) => Self::Document(error),
         }
     }
 }

@@ -90,7 +90,7 @@ async fn an_endpoint_that_does_not_answer_is_said_after_ten_seconds() {
     let bench = Bench::with_faults(|_, _| Fault::Silence).await;
     let since = Instant::now();
     let ran = bench.run("check", &[]).await;
-    let reason = format!("studies: DynamoDB did not answer in time at http://{}\n", bench.endpoint);
+    let reason = format!("studies: DynamoDB did not respond in time at http://{}\n", bench.endpoint);
     assert_eq!((ran.status, ran.err), (2, reason));
     assert!(since.elapsed() < Duration::from_secs(13), "{:?}", since.elapsed());
 }
@@ -110,7 +110,7 @@ async fn a_pause_of_the_endpoint_during_a_load_is_said_and_outlasted() {
         .spawn()
         .unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-    while !told.next_line().await.unwrap().unwrap().ends_with(", DynamoDB does not answer") {}
+    while !told.next_line().await.unwrap().unwrap().ends_with(", DynamoDB does not respond") {}
     silent.store(false, Ordering::Relaxed);
     let ran = Ran::from(child.wait_with_output().await.unwrap());
     assert_eq!(ran.status, 0, "{ran:?}");

@@ -1,0 +1,64 @@
+//! A document that has been checked, and what is wrong with others.
+
+use serde_json::value::RawValue;
+use table::id::FhirId;
+use thiserror::Error;
+
+use super::problem::Problem;
+use super::walk::Walk;
+
+/// A valid FHIR R4 `ImagingStudy`, in its original bytes.
+#[derive(Clone)]
+pub struct Study {
+    id: FhirId,
+    json: Box<str>,
+}
+
+impl Study {
+    /// Fails unless `json` is a FHIR R4 `ImagingStudy` with an `id`.
+    pub fn parse(json: &[u8]) -> Result<Self, ValidationError> {
+        let invalid =
+            |reason: String| ValidationError { id: None, problems: vec![Problem::whole(reason)], omitted: 0 };
+        let document: &RawValue = serde_json::from_slice(json).map_err(|error| invalid(not_json(&error)))?;
+        let mut walk = Walk::default();
+        let id = walk.study(document);
+        match id {
+            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: document.get().into() }),
+            id => Err(ValidationError {
+                id: id.map(|id| id.to_string()),
+                problems: walk.problems,
+                omitted: walk.omitted,
+            }),
+        }
+    }
+
+    /// The document's own `id`, in its own case.
+    #[must_use]
+    pub fn id(&self) -> &FhirId {
+        &self.id
+    }
+
+    /// The original text, without white space around it.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+}
+
+/// The reason and position of a syntax error.
+#[must_use]
+pub fn not_json(error: &serde_json::Error) -> String {
+    format!("is not JSON: {error}")
+}
+
+/// Why a document is not a FHIR R4 `ImagingStudy`.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("{}", problems.first().map_or_else(|| "invalid".to_owned(), ToString::to_string))]
+pub struct ValidationError {
+    /// Its `id`, if it has one that is well formed.
+    pub id: Option<String>,
+    /// What is wrong, in the order of the document: 1 to [`MAX_PROBLEMS`](crate::MAX_PROBLEMS) problems.
+    pub problems: Vec<Problem>,
+    /// How many more problems there are.
+    pub omitted: usize,
+}
