@@ -78,7 +78,7 @@ MUTANTS_PARTS ?= auth api table store function r4 studies
 mutants: ## Test the tests: change the code in many ways and see that a test fails (MUTANTS=diff, MUTANTS_PARTS, MUTANTS_ARGS)
 	tools/mutants $(MUTANTS_PARTS)
 
-# Less than what is there, so that one more uncovered line needs no change here; docs/testing.md has the measured share.
+# Less than what is there, so that one more uncovered line needs no change here; CONTRIBUTING.md has the measured share.
 COVERAGE_ARGS ?= --fail-under-lines 98
 
 coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--html, --branch)

@@ -11,8 +11,12 @@ fn the_configuration_page_lists_every_variable_with_its_parameter() {
     let declared: BTreeMap<String, String> = variables(&template)
         .iter()
         .map(|(name, value)| {
-            // The table is the stack's own unless one is named.
-            let parameter = value["Ref"].as_str().unwrap_or("ExistingTableName");
+            let parameter = value["Ref"].as_str().unwrap_or(match name.as_str() {
+                // Calculated from the parameter, not passed on.
+                "AWS_ENDPOINT_URL_DYNAMODB" => "DynamoDbEndpoint",
+                "TABLE_NAME" => "ExistingTableName",
+                _ => "?",
+            });
             (name.clone(), parameter.to_owned())
         })
         .collect();
