@@ -112,12 +112,11 @@ impl Service {
         path: &RequestPath<'_>,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        if !api::is_read(request.method()) {
-            return Err(ApiError::MethodNotAllowed);
-        }
-        match path.route {
-            Route::Metadata => self.metadata.response(request, path),
-            _ => self.study(request, path, audit).await,
+        match (request.method(), path.route) {
+            (&Method::OPTIONS, _) => Ok(api::options()),
+            (&Method::GET | &Method::HEAD, Route::Metadata) => self.metadata.response(request, path),
+            (&Method::GET | &Method::HEAD, _) => self.study(request, path, audit).await,
+            _ => Err(ApiError::MethodNotAllowed),
         }
     }
 

@@ -9,14 +9,14 @@ use table::id::IdError;
 use thiserror::Error;
 
 use super::negotiation::Media;
-use super::reply::{VARY_BY, response};
+use super::reply::{METHODS, VARY_BY, response};
 use crate::auth::{AuthError, Forbidden, KeysUnavailable, TokenError};
 use crate::store::StoreError;
 
 /// Why a request does not get its document, as the client reads it.
 #[derive(Debug, Error)]
 pub enum ApiError {
-    /// The method is neither GET nor HEAD.
+    /// The method is neither GET, HEAD nor OPTIONS.
     #[error("Method not allowed")]
     MethodNotAllowed,
     /// The token is missing or not accepted.
@@ -143,7 +143,7 @@ impl ApiError {
                 headers.insert(WWW_AUTHENTICATE, INSUFFICIENT_SCOPE);
             }
             Self::MethodNotAllowed => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                headers.insert(ALLOW, METHODS);
             }
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, self.retry_after().into());

@@ -16,6 +16,6 @@ pub use self::event::{Event, MalformedEvent};
 pub(crate) use self::metadata::Metadata;
 pub use self::negotiation::Media;
 pub(crate) use self::payload::{Payload, PayloadFormat};
-pub(crate) use self::reply::{body_len, without_body};
-pub(crate) use self::route::{RequestPath, Route, is_read};
+pub(crate) use self::reply::{body_len, options, without_body};
+pub(crate) use self::route::{RequestPath, Route};
 pub(crate) use self::study::{ResponseOptions, response_to_head, response_to_study};

@@ -1,6 +1,6 @@
 //! What all responses share.
 
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use lambda_http::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
 use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use table::limit::MAX_GZIP_BYTES;
@@ -18,6 +18,14 @@ const _: () = assert!(MAX_GZIP_BYTES == MAX_TEXT_BYTES / 4 * 3);
 
 /// `Accept` chooses the name of the media type, `Accept-Encoding` the content coding.
 pub(super) const VARY_BY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
+
+/// The methods that every path has.
+pub(super) const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// The response to OPTIONS (RFC 9110 §9.3.7): 204, so that a preflight does not fail because the gateway passed it on.
+pub(crate) fn options() -> Response<Body> {
+    response(StatusCode::NO_CONTENT, HeaderMap::from_iter([(ALLOW, METHODS)]), Body::Empty)
+}
 
 /// A response with the headers that all of them have.
 pub(super) fn response(status: StatusCode, mut headers: HeaderMap, body: Body) -> Response<Body> {

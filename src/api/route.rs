@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use lambda_http::http::header::HOST;
-use lambda_http::http::{HeaderMap, HeaderValue, Method};
+use lambda_http::http::{HeaderMap, HeaderValue};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use percent_encoding::percent_decode_str;
@@ -62,11 +62,6 @@ impl Route {
     }
 }
 
-/// Whether the service supports a method.
-pub(crate) fn is_read(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
-}
-
 /// A request's route and the identifiers in its path, percent-decoded but not yet checked.
 pub(crate) struct RequestPath<'a> {
     pub(crate) route: Route,
@@ -75,12 +70,15 @@ pub(crate) struct RequestPath<'a> {
 }
 
 impl<'a> RequestPath<'a> {
-    /// Reads the event's route and path parameters, or its raw path if it has none (function URLs, local servers). The
+    /// Reads the event's route and path parameters, `proxy` among them, or its raw path if it has none (function URLs, local servers). The
     /// gateway delivers parameters decoded; the raw path is percent-decoded here, once.
     pub(crate) fn of(request: &'a Request) -> Self {
         let raw = raw_path(request);
         let parameter = |name| request.path_parameters_ref().and_then(|parameters| parameters.first(name));
         let tail = |path: &'a str| path.rsplit_once("/fhir/").map(|(_, tail)| tail);
+        if let Some((site, proxy)) = parameter("siteId").zip(parameter("proxy")) {
+            return Self::below(site.into(), proxy, Cow::Borrowed);
+        }
         if let Some(site) = parameter("siteId")
             && let Some(tail) = event_route(request).and_then(tail).or_else(|| tail(raw))
         {
@@ -101,8 +99,13 @@ impl<'a> RequestPath<'a> {
         let [Some("site"), Some(site), Some("fhir"), Some(tail)] = named else {
             return Self { route: Route::Unknown, site: "".into(), id: "".into() };
         };
+        Self::below(decode(site), tail, decode)
+    }
+
+    /// The path of what follows a site's `/fhir/`.
+    fn below(site: Cow<'a, str>, tail: &'a str, decode: impl Fn(&'a str) -> Cow<'a, str>) -> Self {
         let id = tail.split_once('/').map_or("", |(_, id)| id);
-        Self { route: Route::of_tail(tail), site: decode(site), id: decode(id) }
+        Self { route: Route::of_tail(tail), site, id: decode(id) }
     }
 
     /// The path's site.
@@ -113,6 +116,10 @@ impl<'a> RequestPath<'a> {
     /// The study that the path names.
     pub(crate) fn study_ref(&self) -> Result<StudyRef, ApiError> {
         match self.route {
+            // `_history`, `_search` and `$validate` stand where an id does (FHIR R4 http.html#summary).
+            Route::Study | Route::FhirStudy if self.id.starts_with(['_', '$']) => {
+                Err(ApiError::InteractionNotSupported)
+            }
             Route::Study | Route::FhirStudy => {
                 Ok(StudyRef { site: self.site()?, study: FhirId::parse(&self.id)? })
             }
@@ -245,6 +252,11 @@ mod tests {
             "/site/4/fhir/Patient/1",
             "/site/4/fhir/ImagingStudy",
             "/site/4/fhir/ImagingStudy/a/_history/1",
+            "/site/4/fhir/ImagingStudy/_history",
+            "/site/4/fhir/ImagingStudy/_search",
+            "/site/4/fhir/ImagingStudy/$validate",
+            "/site/4/fhir/ImagingStudy/%24validate",
+            "/site/4/fhir/imaging-study/_history",
             "/site/4/fhir/imagingstudy/a",
         ] {
             assert_eq!(at(path), Err("interaction_not_supported"), "{path}");
@@ -272,6 +284,31 @@ mod tests {
             ("GET /v1/site/{siteId}/fhir/metadata", Route::Metadata),
         ] {
             assert_eq!(RequestPath::of(&v2_event(route, "/")).route, expected, "{route}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_parameter_of_the_catch_all_route_is_the_path_below_the_base_url() {
+        for (proxy, expected) in [
+            ("imaging-study/a", Ok(target("4", "a"))),
+            ("ImagingStudy/a", Ok(target("4", "a"))),
+            ("ImagingStudy/$validate", Err("interaction_not_supported")),
+            ("ImagingStudy/a%2Fb", Err("study_id_malformed")),
+            ("Patient/1", Err("interaction_not_supported")),
+            ("metadata", Err("route_unknown")),
+        ] {
+            let event = serde_json::json!({
+                "version": "2.0",
+                "rawPath": "/stage/base/site/5/fhir/imaging-study/b",
+                "requestContext": {
+                    "routeKey": "ANY /site/{siteId}/fhir/{proxy+}",
+                    "http": { "method": "GET" },
+                },
+                "pathParameters": { "siteId": "4", "proxy": proxy },
+            });
+            let request = super::super::event::request(&event.to_string());
+            let found = RequestPath::of(&request).study_ref().map_err(|error| error.code());
+            assert_eq!(found, expected, "{proxy}");
         }
     }
 

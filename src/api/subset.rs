@@ -123,14 +123,13 @@ impl Subset {
     }
 
     fn write(&self, json: &str, out: &mut Output) -> serde_json::Result<()> {
+        let keeps_contained = self.refers_to_contained(json)?;
         let mut object = Object::new(out);
         let mut tagged = false;
         members(json, |name, value| {
-            // The extensions of a primitive have its name with an underscore, and belong to it.
-            if !self.keeps(name.strip_prefix('_').unwrap_or(name)) {
-                return Ok(());
-            }
             match name {
+                "contained" if keeps_contained => object.member(name).push(value),
+                _ if !self.keeps(name) => {}
                 "meta" if is_null(value) => {}
                 "meta" => {
                     tagged = true;
@@ -149,7 +148,35 @@ impl Subset {
         Ok(())
     }
 
+    /// Whether the document contains resources that an element of the subset refers to (FHIR R4 references.html#contained).
+    fn refers_to_contained(&self, json: &str) -> serde_json::Result<bool> {
+        let (mut contains, mut refers) = (false, false);
+        members(json, |name, value| {
+            contains |= name == "contained" && !is_null(value);
+            Ok(())
+        })?;
+        if !contains || self.keeps("contained") {
+            return Ok(false);
+        }
+        members(json, |name, value| {
+            if *self != Self::Summary || name != "series" {
+                refers |= self.keeps(name) && refers_to_contained(value);
+            } else if !is_null(value) {
+                elements(value, |one| {
+                    members(if is_null(one) { "{}" } else { one }, |name, value| {
+                        refers |= is_series_summary(name) && refers_to_contained(value);
+                        Ok(())
+                    })
+                })?;
+            }
+            Ok(())
+        })?;
+        Ok(refers)
+    }
+
     fn keeps(&self, name: &str) -> bool {
+        // The extensions of a primitive have its name with an underscore, and belong to it.
+        let name = name.strip_prefix('_').unwrap_or(name);
         match self {
             Self::Whole => true,
             Self::Summary => ALWAYS.contains(&name) || SUMMARY.contains(&name),
@@ -205,7 +232,7 @@ fn write_summarized_series(series: &str, out: &mut Output) -> serde_json::Result
         }
         let mut object = Object::new(array.element());
         members(one, |name, value| {
-            if SERIES_SUMMARY.contains(&name.strip_prefix('_').unwrap_or(name)) {
+            if is_series_summary(name) {
                 object.member(name).push(value);
             }
             Ok(())
@@ -215,6 +242,78 @@ fn write_summarized_series(series: &str, out: &mut Output) -> serde_json::Result
     })?;
     array.finish();
     Ok(())
+}
+
+fn is_series_summary(name: &str) -> bool {
+    SERIES_SUMMARY.contains(&name.strip_prefix('_').unwrap_or(name))
+}
+
+/// Whether a value has a reference to a contained resource: `#` and its id. One nested too deeply to tell counts as such.
+fn refers_to_contained(json: &str) -> bool {
+    /// A value: whether a reference is somewhere in it, and whether it is the text of one.
+    #[derive(Default)]
+    struct Found {
+        inside: bool,
+        text: bool,
+    }
+
+    struct Search;
+
+    impl<'de> Visitor<'de> for Search {
+        type Value = Found;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("JSON")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
+            let mut inside = false;
+            while let Some((name, value)) = map.next_entry::<Name<'de>, Found>()? {
+                inside |= value.inside || name.0 == "reference" && value.text;
+            }
+            Ok(Found { inside, text: false })
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
+            let mut inside = false;
+            while let Some(value) = seq.next_element::<Found>()? {
+                inside |= value.inside;
+            }
+            Ok(Found { inside, text: false })
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Found, E> {
+            Ok(Found { inside: false, text: text.starts_with('#') })
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Found, E> {
+            Ok(Found::default())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Found, E> {
+            Ok(Found::default())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Found, E> {
+            Ok(Found::default())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Found, E> {
+            Ok(Found::default())
+        }
+
+        fn visit_unit<E>(self) -> Result<Found, E> {
+            Ok(Found::default())
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Found {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(Search)
+        }
+    }
+
+    serde_json::from_str::<Found>(json).map_or(true, |found| found.inside)
 }
 
 /// Other writers leave nulls where FHIR has no element.
@@ -414,6 +513,36 @@ mod tests {
     fn the_data_lacks_the_narrative_only() {
         let data = cut(&Subset::Data, STUDY);
         assert!(!data.contains("\"text\"") && data.contains("1.10") && data.contains("instance"));
+    }
+
+    #[test]
+    fn contained_resources_are_kept_where_an_element_of_the_subset_refers_to_one() {
+        let study =
+            |rest: &str| format!(r#"{{"contained":[{{"id":"c"}}],"resourceType":"ImagingStudy",{rest}}}"#);
+        let subject = study(r##""subject":{"reference":"#c"}"##);
+        let endpoint = study(r##""series":[null,{"endpoint":[{"reference":"#c"}]}]"##);
+        let performer = study(r#""series":[{"performer":[{"actor":{"reference":"\u0023c"}}]}]"#);
+        let instance =
+            study(r##""series":[{"instance":[{"extension":[{"valueReference":{"reference":"#c"}}]}]}]"##);
+        let elsewhere =
+            study(r##""subject":{"reference":"Patient/1","display":"#c","identifier":{"value":"#c"}}"##);
+        let (summary, text) = (Subset::Summary, Subset::Text);
+        let series = Subset::of(None, Some("series"));
+        for (document, subset, kept) in [
+            (&subject, &summary, true),
+            (&subject, &text, true),
+            (&subject, &series, true),
+            (&endpoint, &summary, true),
+            (&endpoint, &text, false),
+            (&endpoint, &series, true),
+            (&performer, &summary, true),
+            (&instance, &summary, false),
+            (&instance, &series, true),
+            (&elsewhere, &summary, false),
+        ] {
+            let cut = cut(subset, document);
+            assert_eq!(cut.contains(r#""contained":[{"id":"c"}]"#), kept, "{document} {subset:?}");
+        }
     }
 
     #[test]

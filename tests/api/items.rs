@@ -120,6 +120,14 @@ async fn every_entity_tag_is_weak_and_every_subset_has_its_own() {
 }
 
 #[tokio::test]
+async fn the_tag_of_a_subset_is_well_formed_where_that_of_the_whole_is_empty() {
+    let site = Site::new().await;
+    site.put_attributes("a", [("document", text(STUDY)), ("etag", text("W/\"\""))]).await;
+    let response = site.handle(asking("a", &[("_summary", "true")])).await;
+    assert_eq!(header(response.headers(), "etag"), Some("W/\"~summary\""));
+}
+
+#[tokio::test]
 async fn elements_in_another_order_have_the_same_entity_tag() {
     let site = Site::with(STUDY).await;
     let mut tags = Vec::new();

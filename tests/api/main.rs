@@ -544,10 +544,21 @@ mod a_request_is_refused {
     #[tokio::test]
     async fn with_405_where_its_method_is_no_read() {
         let site = Site::with(STUDY).await;
-        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
             let response = site.answer(get("Study-1").method(method)).await;
             assert_eq!(response.status(), 405, "{method}");
-            assert_eq!(header(response.headers(), "allow"), Some("GET, HEAD"), "{method}");
+            assert_eq!(header(response.headers(), "allow"), Some("GET, HEAD, OPTIONS"), "{method}");
+        }
+    }
+
+    #[tokio::test]
+    async fn with_204_and_the_methods_to_options_without_a_token() {
+        for path in ["/site/4/fhir/imaging-study/a", "/site/4/fhir/Patient/1"] {
+            let request = http::Request::builder().method("OPTIONS").uri(path);
+            let response = Site::new().await.answer(request).await;
+            assert_eq!(response.status(), 204, "{path}");
+            assert_eq!(header(response.headers(), "allow"), Some("GET, HEAD, OPTIONS"), "{path}");
+            assert!(response.body().is_empty(), "{path}");
         }
     }
 

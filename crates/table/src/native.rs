@@ -14,7 +14,8 @@ pub(crate) fn to_json(map: &Item) -> Result<String, DocumentError> {
 }
 
 fn write_object(json: &mut Vec<u8>, map: &Item) -> Result<(), DocumentError> {
-    let mut members: Vec<_> = map.iter().collect();
+    // A null attribute counts as absent. In a list it stays: FHIR aligns lists by position (FHIR R4 json.html#primitive).
+    let mut members: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
     members.sort_unstable_by_key(|&(name, _)| (name != "resourceType", name));
     json.push(b'{');
     for (index, (name, value)) in members.into_iter().enumerate() {

@@ -6,7 +6,7 @@
 //! | parts | `parts`: L, the sort keys of the items that hold those bytes |
 //! | text  | `document`: S, JSON |
 //! | map   | `document`: M, native attributes |
-//! | flat  | no `document`; the item itself is the resource, with `siteId` added |
+//! | flat  | no `document`; the item itself is the resource, beside `siteId` and the attributes below |
 //!
 //! Items with a `document` or `parts` may also have `etag`, `lastUpdated` and `subject`. A writer that sets `etag` sets
 //! all three that apply. Without `etag`, all are read from the document. Null attributes count as absent.
@@ -107,7 +107,9 @@ pub fn read(mut item: Item) -> Result<Head, DocumentError> {
         (None, Some(_)) => return Err(DocumentError::AttributeType(attribute::PARTS)),
         (None, None) if !item.contains_key("resourceType") => return Err(DocumentError::Missing),
         (None, None) => {
-            item.remove(attribute::SITE);
+            for own in [attribute::SITE, attribute::PARTS, attribute::ETAG, attribute::LAST_UPDATED] {
+                item.remove(own);
+            }
             (StoredForm::Flat, Document::Text(to_json(&item)?))
         }
     };
@@ -249,12 +251,32 @@ mod tests {
     fn json_has_the_resource_type_first_and_the_other_members_by_name() {
         let list =
             AttributeValue::L(vec![n("-1.50"), AttributeValue::Bool(true), AttributeValue::Bool(false)]);
-        let members = AttributeValue::M(item([("b", list), ("a", AttributeValue::Null(true))]));
+        let members = AttributeValue::M(item([("b", list), ("a", s("1"))]));
         let Document::Text(text) = whole(item([("document", map("member", members))])).document else {
             panic!("native attributes are text");
         };
-        let expected = r#"{"resourceType":"ImagingStudy","member":{"a":null,"b":[-1.50,true,false]}}"#;
+        let expected = r#"{"resourceType":"ImagingStudy","member":{"a":"1","b":[-1.50,true,false]}}"#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn null_attributes_are_left_out_but_in_a_list_they_stay() {
+        let null = || AttributeValue::Null(true);
+        let list = AttributeValue::L(vec![null(), AttributeValue::M(item([("c", null())]))]);
+        let members = AttributeValue::M(item([("a", null()), ("b", list)]));
+        let Document::Text(text) = whole(item([("document", map("member", members))])).document else {
+            panic!("native attributes are text");
+        };
+        assert_eq!(text, r#"{"resourceType":"ImagingStudy","member":{"b":[null,{}]}}"#);
+    }
+
+    #[test]
+    fn the_tables_own_attributes_are_no_members_of_a_flat_resource() {
+        let own = [("siteId", s("4")), ("etag", s("\"1\"")), ("lastUpdated", s("2024-05-04T10:00:00Z"))];
+        let mut flat = item(own);
+        flat.extend(item([("parts", AttributeValue::Null(true)), ("resourceType", s("ImagingStudy"))]));
+        let Document::Text(text) = whole(flat).document else { panic!("native attributes are text") };
+        assert_eq!(text, r#"{"resourceType":"ImagingStudy"}"#);
     }
 
     #[test]
