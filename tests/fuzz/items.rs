@@ -245,7 +245,9 @@ fn whole(items: &[Item]) -> Option<(Value, Option<Vec<u8>>)> {
         }
         (Some(_), _) | (None, Some(_)) => return None,
         (None, None) => {
-            head.remove("siteId");
+            for own in ["siteId", "etag", "lastUpdated"] {
+                head.remove(own);
+            }
             return Some((plain(&AttributeValue::M(head))?, None));
         }
     };
@@ -313,8 +315,9 @@ fn plain(value: &AttributeValue) -> Option<Value> {
         AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::L(list) => list.iter().map(plain).collect::<Option<Vec<_>>>()?.into(),
         AttributeValue::M(members) => {
+            let present = members.iter().filter(|(_, value)| !value.is_null());
             let members: Option<_> =
-                members.iter().map(|(name, value)| Some((name.clone(), plain(value)?))).collect();
+                present.map(|(name, value)| Some((name.clone(), plain(value)?))).collect();
             Value::Object(members?)
         }
         _ => return None,

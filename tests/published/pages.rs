@@ -1,6 +1,6 @@
 //! The pages of `docs/` against the template, the manifests and each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -49,6 +49,25 @@ fn the_configuration_page_lists_every_parameter_with_its_default() {
         rows(&page, "Variables").into_iter().map(|row| (code(&row[1]).to_owned(), row[3].clone()));
     let others = rows(&page, "Parameters").into_iter().map(|row| (code(&row[0]).to_owned(), row[2].clone()));
     assert_eq!(of_variables.chain(others).collect::<BTreeMap<_, _>>(), declared);
+}
+
+#[test]
+fn the_api_page_lists_the_routes_of_the_template_and_the_readme_those_for_a_study() {
+    let template = template();
+    let events = template["Resources"]["Function"]["Properties"]["Events"].as_object().unwrap();
+    let mut methods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for event in events.values().map(|event| &event["Properties"]) {
+        methods.entry(event["Path"].as_str().unwrap()).or_default().insert(event["Method"].as_str().unwrap());
+    }
+    assert_eq!(methods.remove("/site/{siteId}/fhir/{proxy+}"), Some(["ANY"].into()));
+    assert!(methods.values().all(|methods| *methods == ["GET", "HEAD"].into()), "{methods:?}");
+    let page =
+        |name: &str| std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let api = page("docs/api.md");
+    let cells = api.lines().filter_map(|line| line.strip_prefix("| `/site/")?.split('`').next());
+    let listed: Vec<_> = cells.map(|path| format!("/site/{path}")).collect();
+    assert_eq!(listed.iter().map(String::as_str).collect::<BTreeSet<_>>(), methods.into_keys().collect());
+    assert!(page("README.md").contains(&format!("GET {}", listed[0])));
 }
 
 #[test]

@@ -20,9 +20,11 @@ use imaging_study::auth::{Issuer, Issuers};
 use imaging_study::config::{log_level, process_env};
 use imaging_study::{Config, Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::AUTHORIZATION;
+use lambda_http::http::header::{AUTHORIZATION, ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE};
+use lambda_http::http::{HeaderName, Method};
 use lambda_http::{Body, RequestExt as _, http};
 use tokio::net::TcpListener;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 /// What a request's body may be: none is expected, and none is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -72,7 +74,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
     let docs = docs::routes(token.is_some());
-    let routes = axum::Router::new().fallback(respond).with_state(service).merge(docs);
+    let routes = axum::Router::new().fallback(respond).with_state(service).merge(docs).layer(any_origin());
     axum::serve(http, routes)
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;
@@ -134,6 +136,17 @@ async fn load(client: &Client) -> Result<(), Box<dyn Error>> {
         local::put_items(client, sample).await;
     }
     Ok(())
+}
+
+/// Lets a page of any origin read, as a gateway with CORS lets those of its list.
+fn any_origin() -> CorsLayer {
+    let exposed =
+        [ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")];
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed)
 }
 
 /// Hands a request to the function's handler, as the gateway would.

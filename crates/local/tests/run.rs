@@ -24,6 +24,27 @@ fn the_printed_command_reads_a_study() {
 }
 
 #[test]
+fn a_page_of_any_origin_may_read_with_any_header() {
+    let server = Server::start(&[]);
+    let origin = "origin: http://127.0.0.1:1\r\n";
+    let asked =
+        "access-control-request-method: GET\r\naccess-control-request-headers: authorization,x-medplum\r\n";
+    let preflight = server.send(&format!("OPTIONS {STUDY}"), &format!("{origin}{asked}"));
+    for line in [
+        "HTTP/1.1 200 ",
+        "access-control-allow-origin: *",
+        "access-control-allow-headers: authorization,x-medplum",
+    ] {
+        assert!(preflight.contains(line), "{line}: {preflight}");
+    }
+    let token = format!("authorization: Bearer {}\r\n", server.printed_token());
+    let response = server.send(&format!("GET {STUDY}"), &format!("{origin}{token}"));
+    for line in ["HTTP/1.1 200 ", "access-control-allow-origin: *", "access-control-expose-headers: etag,"] {
+        assert!(response.contains(line), "{line}: {response}");
+    }
+}
+
+#[test]
 fn an_own_issuer_with_own_keys_replaces_the_built_in_ones() {
     let server = Server::start(&[
         ("JWT_ISSUER", "https://own.example"),
@@ -129,16 +150,20 @@ impl Server {
 
     /// The status of a read with this token.
     fn get(&self, path: &str, token: &str) -> u16 {
+        let response = self.send(&format!("GET {path}"), &format!("authorization: Bearer {token}\r\n"));
+        response.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The response to a request with these header lines.
+    fn send(&self, request: &str, headers: &str) -> String {
         let (_, rest) = self.printed.split_once("served on http://").unwrap();
         let address = rest.split(' ').next().unwrap();
         let mut connection = TcpStream::connect(address).unwrap();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
-        );
+        let request = format!("{request} HTTP/1.1\r\nhost: {address}\r\n{headers}connection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).unwrap();
         let mut response = String::new();
         connection.read_to_string(&mut response).unwrap();
-        response.split(' ').nth(1).unwrap().parse().unwrap()
+        response
     }
 }
 

@@ -16,6 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use table::json::Object;
 use thiserror::Error;
 
 use crate::input::{Input, reason};
@@ -477,7 +478,7 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
         let outer = visitor.location;
         let bundle = outer.entry.as_ref().map_or("Bundle".to_owned(), |entry| format!("{entry}.resource"));
         let mut index = 0;
-        while let Some(Entry { resource }) = entries.next_element()? {
+        while let Some(Object(Entry { resource })) = entries.next_element()? {
             if let Some(resource) = resource {
                 let entry = Some(format!("{bundle}.entry[{index}]"));
                 if (visitor.entry)(SourceLocation { entry, ..outer.clone() }, resource).is_break() {
@@ -629,6 +630,13 @@ mod tests {
                 format!("a.ndjson:9: {STUDY}"),
             ]
         );
+    }
+
+    #[test]
+    fn an_array_in_place_of_an_entry_is_no_entry() {
+        let bundle = format!(r#"{{"resourceType":"Bundle","entry":[[{STUDY}]]}}"#);
+        let found = found("a.json", bundle);
+        assert!(matches!(&found[..], [one] if one.starts_with("a.json:1: is not ")), "{found:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use studies::input::{Input, reason};
 use studies::load::RejectedDocument;
+use table::json::Object;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
@@ -111,5 +112,5 @@ fn is_report(path: &Path) -> io::Result<bool> {
     }
     let mut line = Vec::new();
     BufReader::new(File::open(path)?).read_until(b'\n', &mut line)?;
-    Ok(line.is_empty() || serde_json::from_slice::<Line>(&line).is_ok())
+    Ok(line.is_empty() || serde_json::from_slice::<Object<Line>>(&line).is_ok())
 }

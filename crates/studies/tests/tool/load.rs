@@ -298,7 +298,7 @@ async fn a_report_replaces_an_earlier_report_and_other_files_only_by_force() {
         assert_eq!(bench.run("load", &load).await.status, 1);
         assert_eq!(fs::read_to_string(&report).unwrap().lines().count(), 1);
     }
-    for other in [study("precious", ""), "notes\n".to_owned()] {
+    for other in [study("precious", ""), "notes\n".to_owned(), "[\"a\",[],0]\n".to_owned()] {
         fs::write(&report, &other).unwrap();
         let ran = bench.run("load", &load).await;
         assert_eq!((ran.status, ran.err.contains("add --force to replace it")), (2, true), "{ran:?}");
