@@ -160,7 +160,7 @@ fn cpu_time(process: &str) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
-/// The most resident memory that the process has had (Linux).
+/// Peak resident memory of the process, in KiB (Linux).
 fn high_water(process: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("{process}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -24,7 +24,7 @@ AWS credentials and the region are taken from the environment, profiles and sing
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Load(LoadArgs),
-    /// Print a study as it is stored
+    /// Print the document of a study, byte for byte
     #[command(after_help = EXIT_STATUS)]
     Show {
         #[command(flatten)]
@@ -150,6 +150,9 @@ pub(crate) struct TableArgs {
     /// The URL of DynamoDB, if it is not the region's
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_DYNAMODB", value_parser = endpoint)]
     pub(crate) endpoint_url: Option<String>,
+    /// Timeout of one attempt of a call, in seconds; for tests
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, hide = true)]
+    pub(crate) call_timeout: u64,
 }
 
 fn endpoint(text: &str) -> Result<String, &'static str> {

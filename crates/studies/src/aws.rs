@@ -29,8 +29,6 @@ use webpki::anchor_from_trusted_cert;
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 /// Timeout of a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Timeout of one attempt of a call.
-const ATTEMPT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
@@ -48,8 +46,8 @@ pub(crate) enum ConnectError {
     CaBundleMalformed,
 }
 
-/// Finds region and credentials the way every AWS tool does.
-pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
+/// Finds region and credentials the way every AWS tool does. `attempt`: the timeout of one attempt of a call.
+pub(crate) async fn connect(attempt: Duration) -> Result<SdkConfig, ConnectError> {
     let roots = match std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) {
         Some(path) => trusted(Path::new(&path))?,
         None => TrustStore::default(),
@@ -57,7 +55,7 @@ pub(crate) async fn connect() -> Result<SdkConfig, ConnectError> {
     let aws = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(roots))
         .timeout_config(
-            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build(),
+            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(attempt).build(),
         )
         .load()
         .await;

@@ -40,9 +40,9 @@ const TICK: Duration = Duration::from_millis(250);
 pub struct Counts {
     /// Studies that the table did not have.
     pub added: u64,
-    /// Studies of which the table had another version.
+    /// Studies that replaced another document.
     pub replaced: u64,
-    /// Studies that the table had as they are.
+    /// Studies that the table had already.
     pub unchanged: u64,
     /// Studies that were only checked.
     pub checked: u64,
@@ -361,7 +361,7 @@ mod tests {
 
     use super::*;
 
-    /// Documents of which each begins on the line on which the one before it ends.
+    /// Documents that each begin on the line on which the previous one ends.
     fn documents(count: usize) -> (tempfile::TempDir, Vec<Input>) {
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("a.json");

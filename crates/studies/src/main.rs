@@ -26,7 +26,7 @@ use table::id::{FhirId, SiteId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// What a command that did not fail found.
+/// Result of a command that ran to completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// Nothing to report. Exit status 0.
@@ -40,7 +40,7 @@ enum Verdict {
 enum Failure {
     /// Exit status 2, and a line that says why.
     Failed(String),
-    /// Whoever reads standard output has closed it: nobody wants the rest. Exit status 0.
+    /// The reader of standard output has closed it and wants no more. Exit status 0.
     OutputClosed,
 }
 
@@ -97,20 +97,16 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Load(args) => load(args).await,
-        Command::Show { site, table, id } => {
-            show(&site.site, &table.open(Some(&site.site)).await?, &id).await
-        }
-        Command::List { site: None, table, json } => list_sites(&table.open(None).await?, json).await,
+        Command::Show { site, table, id } => show(&site.site, &table.open().await?, &id).await,
+        Command::List { site: None, table, json } => list_sites(&table.open().await?, json).await,
         Command::List { site: Some(site), table, json } => {
-            list_studies(&table.open(Some(&site)).await?, &site, json).await
+            list_studies(&table.open().await?, &site, json).await
         }
         Command::Check { site, table, remove_orphans } => {
-            check(&table.open(Some(&site.site)).await?, &site.site, remove_orphans).await
+            check(&table.open().await?, &site.site, remove_orphans).await
         }
         Command::Delete { site, table, all: true, yes, .. } => delete_all(&table, &site.site, yes).await,
-        Command::Delete { site, table, ids, .. } => {
-            delete(&table.open(Some(&site.site)).await?, &site.site, ids).await
-        }
+        Command::Delete { site, table, ids, .. } => delete(&table.open().await?, &site.site, ids).await,
     }
 }
 
@@ -159,7 +155,9 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
         None
     } else {
         let pace = Pace::new(args.rate, Duration::from_secs(args.patience));
-        Some(args.table.open_at(pace, Some(&site)).await?)
+        let table = args.table.open_at(pace).await?;
+        table.probe(&site).await?;
+        Some(table)
     };
     let skipped_files = inputs.skipped.len() as u64;
     let mut output = LoadOutput::new(inputs.size(), report);
@@ -340,11 +338,13 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
     if !yes && !io::stdin().is_terminal() {
         return Err(failed("--all asks before it deletes; add --yes where nobody can answer"));
     }
-    let table = table.open(Some(site)).await?;
+    let table = table.open().await?;
+    table.probe(site).await?;
     if !yes {
         eprint(&format!("Delete every study of site {site} from table {}? [y/N] ", table.address()));
         let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map_err(|error| failed(reason(&error)))?;
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.map_err(|error| failed(format!("standard input cannot be read: {}", reason(&error))))?;
         if !matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return Err(failed("nothing was deleted"));
         }
@@ -378,18 +378,13 @@ impl TableArgs {
         self.endpoint_url.as_deref().filter(|url| !url.is_empty())
     }
 
-    async fn open(&self, site: Option<&SiteId>) -> Result<Table, Failure> {
-        self.open_at(Pace::new(None, PATIENCE), site).await
+    async fn open(&self) -> Result<Table, Failure> {
+        self.open_at(Pace::new(None, PATIENCE)).await
     }
 
-    /// Connects, and with a site makes sure that the table can be read.
-    async fn open_at(&self, pace: Pace, site: Option<&SiteId>) -> Result<Table, Failure> {
+    async fn open_at(&self, pace: Pace) -> Result<Table, Failure> {
         let name = self.name()?.to_owned();
-        let aws = aws::connect().await?;
-        let table = aws::table(&aws, self.endpoint(), name, pace).await;
-        if let Some(site) = site {
-            table.probe(site).await?;
-        }
-        Ok(table)
+        let aws = aws::connect(Duration::from_secs(self.call_timeout)).await?;
+        Ok(aws::table(&aws, self.endpoint(), name, pace).await)
     }
 }

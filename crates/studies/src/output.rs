@@ -25,7 +25,7 @@ pub(crate) fn say(line: &str) -> Result<(), OutputError> {
     say_text(&format!("{line}\n"))
 }
 
-/// Prints a text as it is on standard output.
+/// Prints a text on standard output, without a line end.
 pub(crate) fn say_text(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -81,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// Shows how far it is. A new obstacle is said at once, also where there is no bar.
+    /// Shows the progress. A new obstacle is shown at once, also without a terminal.
     pub(crate) fn show(
         &mut self,
         position: u64,

@@ -140,7 +140,7 @@ impl<R: Read, F: FnMut(u64)> Read for Counted<R, F> {
     }
 }
 
-/// The inflated text of an input, of which some can be read again.
+/// The decompressed text of an input, with push-back.
 struct Text<'a> {
     again: Cursor<Vec<u8>>,
     inner: BufReader<Box<dyn Read + 'a>>,

@@ -37,7 +37,7 @@ pub(crate) enum ReportError {
 }
 
 impl Report {
-    /// Refuses to replace an input, and, unless `force`, a file that is not a report. Fails now if the report cannot be
+    /// Fails rather than replace an input or, unless `force`, a file that is not a report. Fails now if the report cannot be
     /// written later.
     pub(crate) fn create(path: PathBuf, force: bool, inputs: &[Input]) -> Result<Self, ReportError> {
         let failed = |source| ReportError::Write { path: path.clone(), source };

@@ -4,6 +4,7 @@
 mod faults;
 mod interruption;
 mod load;
+mod model;
 mod site;
 
 use std::fs;

@@ -3,8 +3,6 @@
 //!
 //! A reader always sees a whole document that somebody wrote, and never one older than the last completed load.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -70,7 +68,7 @@ impl Document {
 #[derive(Clone, Debug)]
 enum Step {
     Load(Vec<Document>),
-    /// The tool is killed while it waits for the answer to its nth call.
+    /// The tool is killed while it waits for the response to its nth call.
     KilledLoad(Vec<Document>, usize),
     /// The same documents as an earlier load, all the way.
     LoadAgain(usize),
@@ -216,7 +214,7 @@ impl World {
         }
     }
 
-    /// What the function answers with: a whole document, or `None` for 404.
+    /// The response of the function: a whole document, or `None` for 404.
     async fn read(&self, id: &str) -> Option<String> {
         let token = local::token(&local::claims());
         let request = http::Request::get(format!("/site/{}/fhir/imaging-study/{id}", local::SITE))
@@ -283,7 +281,7 @@ async fn load(address: SocketAddr, documents: &[Document], gate: Option<&Gate>) 
     }
 }
 
-/// A way to the table that lets a number of calls pass, and answers no later one.
+/// A proxy of the table that forwards a number of calls and responds to no later one.
 struct Gate {
     table: FaultyDynamodb,
     closed: Arc<Notify>,
