@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Parameters that `make deploy` sets by itself.
 DERIVED = ("Architecture", "Revision")
+# Parameters that say how a version gets its traffic, not what it is.
+OF_THE_DEPLOYMENT = ("Revision", "DeploymentPreference", "DeploymentPreferenceEnabled")
 # e_machine of the ELF header: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 ARCHITECTURES = {62: "x86_64", 183: "arm64"}
 
@@ -46,11 +48,27 @@ class Stage:
     def stack(self):
         """The stack as CloudFormation describes it, or None where it was not created yet."""
         try:
-            return self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"][0]
+            described = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"][0]
         except ClientError as error:
             if "does not exist" in error.response["Error"]["Message"]:
                 return None
             raise
+        # A first change set that was declined or failed leaves this: a name without resources.
+        return None if described["StackStatus"] == "REVIEW_IN_PROGRESS" else described
+
+    def physical_ids(self, kind):
+        """The physical ids of the stack's resources of one type."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.stack_name)
+        return [
+            resource["PhysicalResourceId"]
+            for page in pages
+            for resource in page["StackResourceSummaries"]
+            if resource["ResourceType"] == kind and not resource["ResourceStatus"].startswith("DELETE")
+        ]
+
+    def deployed_version(self):
+        """The version that the last deployment ended at; None in a stack without one."""
+        return next((arn.rsplit(":", 1)[-1] for arn in self.physical_ids("AWS::Lambda::Version")), None)
 
 
 def text(value, place):
@@ -87,10 +105,33 @@ def effective_parameters(declared, stage, current):
     return values
 
 
-def revision(parameters):
-    """A digest of the parameters: it changes with any of them, so that a version with their values is published."""
-    relevant = {name: value for name, value in parameters.items() if name != "Revision"}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
+def revision(parameters, code, current, before, now, forced=False):
+    """What the version to be published is called: `DIGEST SECONDS, after version N`.
+
+    The digest is that of the parameters and of `code`; while it stays the one in `current`, so does the revision, and
+    nothing is published. The seconds since 1970 tell a retry from the version whose deployment failed: that is kept, and
+    Lambda publishes no version that is equal to the last one. `before` is the version that serves meanwhile.
+    """
+    relevant = {name: value for name, value in parameters.items() if name not in OF_THE_DEPLOYMENT}
+    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode() + code).hexdigest()[:12]
+    if current.split(" ")[0] == digest and not forced:
+        return current
+    return f"{digest} {now:.0f}" + (f", after version {before}" if before else "")
+
+
+def version_before(revision):
+    """The version that served before the one with this revision; None where it does not say."""
+    named = re.search(r", after version ([0-9]+)$", revision)
+    return named and named[1]
+
+
+def served_versions(descriptions, version):
+    """The versions that served before `version`, the last one first. `descriptions` are those of the published versions."""
+    served = []
+    while (before := version_before(descriptions.get(version, ""))) and int(before) in descriptions:
+        version = int(before)
+        served.append(version)
+    return served
 
 
 def architecture(bootstrap):
@@ -110,9 +151,23 @@ def outputs(stack):
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
+def function_name(stack):
+    """The name of a stack's function; fails where the stack was never completed."""
+    name = outputs(stack).get("FunctionName")
+    return name or fail(f"{stack['StackName']} is in {stack['StackStatus']} and has no function; docs/runbook.md says what to do")
+
+
 def current_parameters(stack):
     """The stack's parameters; those with NoEcho as CloudFormation shows them, `****`."""
     return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
+
+
+def confirmed(question):
+    """Whether to go on: asks, unless YES=1 says so. Nobody there to answer means no."""
+    if os.environ.get("YES") == "1":
+        return True
+    print(f"{question} [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def fail(message):

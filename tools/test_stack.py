@@ -49,17 +49,56 @@ class Parameters(unittest.TestCase):
             with self.subTest(given), refused(self, message):
                 effective(given, {})
 
-    def test_the_revision_changes_with_any_parameter_and_with_nothing_else(self):
-        values = {"JwtIssuer": "https://a.example", "MemorySize": "256", "Revision": "1"}
-        revision = stack.revision(values)
-        self.assertEqual(stack.revision({**values, "Revision": revision}), revision)
-        self.assertNotEqual(stack.revision({**values, "MemorySize": "512"}), revision)
-
     def test_toml_values_are_written_as_cloudformation_reads_them(self):
         for value, written in [(True, "true"), (64, "64"), (["a", "b"], "a,b"), ("$(id) 'x' \"y\"", "$(id) 'x' \"y\"")]:
             self.assertEqual(stack.text(value, "here"), written)
         with refused(self, "must be a string"):
             stack.text(1.5, "here")
+
+
+class Revision(unittest.TestCase):
+    def test_it_stays_while_neither_parameters_nor_code_change(self):
+        first = self.revision()
+        self.assertEqual(self.revision(current=first, before="1"), first)
+
+    def test_it_changes_with_a_parameter_with_the_code_and_where_it_is_forced_to(self):
+        first = self.revision()
+        for changed in (self.revision(first, MemorySize="512"), self.revision(first, code=b"2"), self.revision(first, forced=True)):
+            self.assertNotEqual(changed, first)
+
+    def test_it_stays_where_only_the_canary_is_switched_off_or_on(self):
+        first = self.revision(DeploymentPreferenceEnabled="true")
+        self.assertEqual(self.revision(first, DeploymentPreferenceEnabled="false"), first)
+
+    def test_a_retry_has_another_than_the_version_whose_deployment_failed(self):
+        # CloudFormation has rolled back to the first, and Lambda keeps the failed version.
+        first = self.revision()
+        failed = self.revision(first, before="1", MemorySize="512")
+        self.assertNotEqual(self.revision(first, before="1", MemorySize="512"), failed)
+
+    def test_it_names_the_version_that_served_before(self):
+        self.assertEqual(stack.version_before(self.revision()), None)
+        self.assertEqual(stack.version_before(self.revision(before="41")), "41")
+        self.assertEqual(stack.version_before("set by hand"), None)
+
+    def revision(self, current="", before=None, forced=False, code=b"1", **changes):
+        values = {"JwtIssuer": "https://a.example", "MemorySize": "256", "Revision": current or "1", **changes}
+        self.clock += 1
+        return stack.revision(values, code, current, before, self.clock, forced)
+
+    clock = 1_700_000_000
+
+
+class ServedVersions(unittest.TestCase):
+    def test_they_are_the_chain_of_descriptions(self):
+        # Version 2 failed its canary; 3 followed 1.
+        descriptions = {1: "a 1", 2: "b 2, after version 1", 3: "c 3, after version 1", 5: "d 4, after version 3"}
+        self.assertEqual(stack.served_versions(descriptions, 5), [3, 1])
+        self.assertEqual(stack.served_versions(descriptions, 3), [1])
+        self.assertEqual(stack.served_versions(descriptions, 1), [])
+
+    def test_a_version_that_was_deleted_ends_the_chain(self):
+        self.assertEqual(stack.served_versions({5: "d 4, after version 3"}, 5), [])
 
 
 class Artifact(unittest.TestCase):
