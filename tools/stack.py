@@ -86,9 +86,13 @@ def effective_parameters(declared, stage, current):
     """Every parameter with the value that it has after a deployment.
 
     The stage's file wins. A parameter that it does not name keeps the value that the stack has, but for the one that
-    CANARY=off changes for a single deployment.
+    CANARY=off changes for a single deployment. One with NoEcho, whose value nobody can see, has its default here.
     """
-    current = {name: value for name, value in current.items() if name != "DeploymentPreferenceEnabled"}
+    current = {
+        name: value
+        for name, value in current.items()
+        if name != "DeploymentPreferenceEnabled" and not declared.get(name, {}).get("NoEcho")
+    }
     for name in stage.parameters:
         if name not in declared:
             near = difflib.get_close_matches(name, declared, 1)
@@ -117,6 +121,15 @@ def revision(parameters, code, current, before, now, forced=False):
     if current.split(" ")[0] == digest and not forced:
         return current
     return f"{digest} {now:.0f}" + (f", after version {before}" if before else "")
+
+
+def canary_minutes(parameters):
+    """How long CodeDeploy takes to shift the traffic."""
+    if parameters["DeploymentPreferenceEnabled"] == "false" or parameters["DeploymentPreference"] == "AllAtOnce":
+        return 0
+    kind, minutes = re.fullmatch(r"(Canary|Linear)10Percent(?:Every)?([0-9]+)Minutes?", parameters["DeploymentPreference"]).groups()
+    # A linear deployment waits after each tenth but the last.
+    return int(minutes) * (9 if kind == "Linear" else 1)
 
 
 def version_before(revision):

@@ -9,9 +9,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import stack  # noqa: E402
+from samcli.yamlhelper import yaml_parse  # noqa: E402
 
 DECLARED = {
     "JwtIssuer": {"Type": "String"},
+    "JwtJwks": {"Type": "String", "Default": "", "NoEcho": True},
     "ExistingTableName": {"Type": "String", "Default": ""},
     "MemorySize": {"Type": "Number", "Default": 256},
     "DeploymentPreferenceEnabled": {"Type": "String", "Default": "true"},
@@ -38,6 +40,11 @@ class Parameters(unittest.TestCase):
         self.assertEqual(
             effective({"DeploymentPreferenceEnabled": "false"}, current)["DeploymentPreferenceEnabled"], "false"
         )
+
+    def test_a_secret_that_the_file_does_not_name_counts_as_unchanged(self):
+        # CloudFormation shows **** for any value, also for none, and keeps what is not sent.
+        first = effective({"JwtIssuer": "https://a.example"}, {})
+        self.assertEqual(effective({}, {"JwtIssuer": "https://a.example", "JwtJwks": "****"}), first)
 
     def test_a_required_parameter_an_unknown_one_and_a_derived_one_are_refused(self):
         for given, message in [
@@ -87,6 +94,20 @@ class Revision(unittest.TestCase):
         return stack.revision(values, code, current, before, self.clock, forced)
 
     clock = 1_700_000_000
+
+
+class Canary(unittest.TestCase):
+    def test_its_length_is_in_its_name(self):
+        template = yaml_parse((stack.ROOT / "template.yaml").read_text())
+        minutes = {
+            name: stack.canary_minutes({"DeploymentPreference": name, "DeploymentPreferenceEnabled": "true"})
+            for name in template["Parameters"]["DeploymentPreference"]["AllowedValues"]
+        }
+        self.assertEqual(list(minutes.values()), [0, 5, 10, 15, 30, 9, 18, 27, 90])
+
+    def test_without_codedeploy_there_is_none(self):
+        given = {"DeploymentPreference": "Linear10PercentEvery10Minutes", "DeploymentPreferenceEnabled": "false"}
+        self.assertEqual(stack.canary_minutes(given), 0)
 
 
 class ServedVersions(unittest.TestCase):
