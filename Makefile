@@ -46,12 +46,13 @@ test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
 
 TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
 
-lint: .venv/sam/ready .venv/checkov/ready tools/openapi-lint/node_modules/ready ## Check the templates, also as SAM transforms them, openapi.yaml and the tools
+lint: .venv/sam/ready .venv/checkov/ready .venv/zizmor/ready tools/openapi-lint/node_modules/ready ## Check templates, also as SAM transforms them, openapi.yaml, workflows and tools
 	$(SAM) validate --lint
 	.venv/sam/bin/cfn-lint --include-checks I -- $(TEMPLATES)
 	$(PYTHON) tools/circles
 	.venv/sam/bin/python -m unittest discover --quiet --start-directory tools
 	.venv/checkov/bin/checkov $(TEMPLATES:%=--file %) --framework cloudformation --quiet --compact --skip-download
+	.venv/zizmor/bin/zizmor --offline --quiet .github/workflows
 	$(NODE) REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		tools/openapi-lint/node_modules/.bin/redocly lint --extends recommended-strict openapi.yaml
 
