@@ -94,13 +94,14 @@ pub(crate) enum Command {
 /// in a folder, the ones whose names end in .json, .ndjson or .jsonl, each optionally followed by .gz.
 ///
 /// Rejected documents are reported with location and reason; the others are loaded. Loading is idempotent: a document
-/// that the table has already is not written again, and an interrupted load continues when it is run again. Of two
-/// documents whose ids differ at most in case, the later one wins. If DynamoDB throttles, the load slows down; it fails
+/// that the table has already is not written again, nor one that is older than the table's, and an interrupted load
+/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If DynamoDB throttles, the load slows down; it fails
 /// after 60 seconds without any success.
 ///
 /// The first Ctrl-C or SIGTERM completes the writes in progress; the second ends at once.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct LoadArgs {
     #[command(flatten)]
     pub(crate) site: SiteArgs,
@@ -109,6 +110,9 @@ pub(crate) struct LoadArgs {
     /// Check only, and say how much would be stored; needs no table and no credentials
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Also replace studies of which the table has a later version by meta.lastUpdated
+    #[arg(long)]
+    pub(crate) allow_older: bool,
     /// Write at most this many items a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,

@@ -3,7 +3,7 @@
 //!
 //! Queues between them are bounded, and documents keep the order of the input.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::admission::{refusal, subject_warning};
 use crate::input::Input;
 use crate::pace::Obstacle;
 use crate::reader::{self, BrokenInput, Chunk, InputItem, Sink, SourceLocation};
@@ -44,6 +45,8 @@ pub struct Counts {
     pub replaced: u64,
     /// Studies that the table had already.
     pub unchanged: u64,
+    /// Studies of which the table has a later version, which it kept.
+    pub kept: u64,
     /// Studies that were only checked.
     pub checked: u64,
     /// Documents that are not R4 `ImagingStudy` resources, or cannot be stored.
@@ -62,7 +65,7 @@ impl Counts {
     /// Studies that are in the table now, or could be.
     #[must_use]
     pub fn studies(&self) -> u64 {
-        self.added + self.replaced + self.unchanged + self.checked
+        self.added + self.replaced + self.unchanged + self.kept + self.checked
     }
 }
 
@@ -85,6 +88,10 @@ pub struct RejectedDocument {
 pub trait Observer {
     /// Learns of a rejected document; an error ends the loading.
     fn rejected(&mut self, document: &RejectedDocument) -> io::Result<()>;
+    /// Learns of something about a study that is loaded all the same.
+    fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str);
+    /// Learns of a study that was not written, because the table has a later version.
+    fn kept(&mut self, location: &SourceLocation, id: &FhirId);
     /// Learns of an input that could not be read to its end.
     fn broken(&mut self, input: &BrokenInput);
     /// Learns of the progress, several times a second: counts, bytes read of the input as stored, and what keeps the
@@ -108,7 +115,7 @@ pub enum LoadOutcome {
 }
 
 /// Loads every `ImagingStudy` of `inputs` into `table`, or without a table only checks them, until `stop` is ready. Of
-/// two documents with one id, the later one wins.
+/// two documents with one id, the one with the later `meta.lastUpdated` wins, else the later one of the input.
 pub async fn load(
     table: Option<&Table>,
     site: &SiteId,
@@ -127,6 +134,8 @@ pub async fn load(
     let mut writing: HashSet<String> = HashSet::new();
     let mut write_bytes = 0;
     let mut next: Option<Box<Ready>> = None;
+    // Without a table, the ids so far by their keys.
+    let mut seen: HashMap<String, FhirId> = HashMap::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stop = pin!(stop);
@@ -148,10 +157,20 @@ pub async fn load(
             biased;
             () = &mut stop, if documents.is_some() => end = Some(LoadOutcome::Stopped),
             _ = tick.tick() => observer.progress(&counts, bytes.load(Ordering::Relaxed), obstacle()),
-            Some((key, written, change)) = writes.next(), if !writes.is_empty() => {
+            Some((ready, change)) = writes.next(), if !writes.is_empty() => {
+                let Written { key, id, location, bytes: written } = ready;
                 writing.remove(&key);
                 write_bytes -= written;
                 match change {
+                    Ok(Change::Kept) => {
+                        counts.kept += 1;
+                        observer.kept(&location, &id);
+                    }
+                    Ok(Change::OtherId(other)) => {
+                        counts.rejected += 1;
+                        let document = differs_in_case(location, &id, &other);
+                        end = observer.rejected(&document).err().map(LoadOutcome::Observer);
+                    }
                     Ok(Change::Added) => counts.added += 1,
                     Ok(Change::Replaced) => counts.replaced += 1,
                     Ok(Change::Unchanged) => counts.unchanged += 1,
@@ -159,11 +178,22 @@ pub async fn load(
                 }
             }
             document = next_document(&mut documents), if taking => match document {
-                Some(Ok(Document::Ready(ready))) if table.is_some() => next = Some(ready),
                 Some(Ok(Document::Ready(ready))) => {
-                    counts.checked += 1;
-                    counts.stored_bytes += ready.bytes as u64;
-                    counts.write_units += ready.write_units;
+                    if let Some(warning) = ready.warning {
+                        observer.warned(&ready.location, &ready.id, warning);
+                    }
+                    if table.is_some() {
+                        next = Some(ready);
+                    } else if let Some(other) = seen.get(&ready.key).filter(|other| **other != ready.id) {
+                        counts.rejected += 1;
+                        let document = differs_in_case(ready.location, &ready.id, other.as_str());
+                        end = observer.rejected(&document).err().map(LoadOutcome::Observer);
+                    } else {
+                        counts.checked += 1;
+                        counts.stored_bytes += ready.bytes as u64;
+                        counts.write_units += ready.write_units;
+                        seen.insert(ready.key, ready.id);
+                    }
                 }
                 Some(Ok(Document::OtherType)) => counts.other_types += 1,
                 Some(Ok(Document::Rejected(document))) => {
@@ -199,14 +229,18 @@ async fn next_document(documents: &mut Option<Pipeline>) -> Option<Result<Docume
     documents.as_mut()?.next().await
 }
 
-async fn write(
-    table: &Table,
-    site: &SiteId,
-    ready: Box<Ready>,
-) -> (String, usize, Result<Change, TableError>) {
-    let Ready { key, id, encoded, bytes, .. } = *ready;
+/// A study that has been written, or not.
+struct Written {
+    key: String,
+    id: FhirId,
+    location: SourceLocation,
+    bytes: usize,
+}
+
+async fn write(table: &Table, site: &SiteId, ready: Box<Ready>) -> (Written, Result<Change, TableError>) {
+    let Ready { key, id, location, encoded, bytes, .. } = *ready;
     let change = table.put(site, &id, encoded).await;
-    (key, bytes, change)
+    (Written { key, id, location, bytes }, change)
 }
 
 #[derive(Debug)]
@@ -222,6 +256,8 @@ enum Document {
 struct Ready {
     key: String,
     id: FhirId,
+    location: SourceLocation,
+    warning: Option<&'static str>,
     encoded: Encoded,
     bytes: usize,
     write_units: u64,
@@ -334,16 +370,28 @@ fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
         Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
     };
     let id = study.id().clone();
+    if let Some((place, reason)) = refusal(study.json()) {
+        let problem = Problem { path: format!("ImagingStudy.{place}"), reason: reason.into() };
+        return rejected(location, Some(id.to_string()), vec![problem], 0);
+    }
     match write::encode(site, &id, study.json()) {
         Ok(encoded) => {
             let sizes = encoded.parts.iter().chain([&encoded.head]).map(item_size);
             let (bytes, write_units) =
                 sizes.fold((0, 0), |(bytes, units), size| (bytes + size, units + size.div_ceil(1024) as u64));
             let key = id.key().to_string();
-            Document::Ready(Box::new(Ready { key, id, encoded, bytes, write_units }))
+            let warning = subject_warning(&encoded.head);
+            let location = location.clone();
+            Document::Ready(Box::new(Ready { key, id, location, warning, encoded, bytes, write_units }))
         }
         Err(error) => rejected(location, Some(id.to_string()), vec![Problem::whole(error.to_string())], 0),
     }
+}
+
+fn differs_in_case(location: SourceLocation, id: &FhirId, other: &str) -> RejectedDocument {
+    let reason = format!("differs only in case from {other}, which another study has");
+    let problem = Problem { path: "ImagingStudy.id".to_owned(), reason: reason.into() };
+    RejectedDocument { location, id: Some(id.to_string()), problems: vec![problem], omitted: 0 }
 }
 
 fn rejected(

@@ -5,6 +5,7 @@ mod aws;
 mod output;
 mod report;
 
+use std::collections::HashSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -155,7 +156,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
         None
     } else {
         let pace = Pace::new(args.rate, Duration::from_secs(args.patience));
-        let table = args.table.open_at(pace).await?;
+        let table = args.table.open_at(pace).await?.allowing_older(args.allow_older);
         table.probe(&site).await?;
         Some(table)
     };
@@ -202,7 +203,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
 }
 
 fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
-    let studies = pluralize(counts.studies(), "study", "studies");
+    let studies = pluralize(counts.studies() - counts.kept, "study", "studies");
     let loaded = if dry_run {
         let (bytes, units) = (HumanBytes(counts.stored_bytes), HumanCount(counts.write_units));
         format!("{studies} could be loaded ({bytes} in the table, {units} write units)")
@@ -210,6 +211,12 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
         let [added, replaced, unchanged] =
             [counts.added, counts.replaced, counts.unchanged].map(|count| HumanCount(count).to_string());
         format!("{studies} loaded ({added} added, {replaced} replaced, {unchanged} unchanged)")
+    };
+    let kept = match counts.kept {
+        0 => String::new(),
+        count => {
+            format!(", {} kept because the table has a later version", pluralize(count, "study", "studies"))
+        }
     };
     let rejected = pluralize(counts.rejected, "document", "documents");
     let other_types = match counts.other_types {
@@ -220,7 +227,7 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
         0 => String::new(),
         count => format!(", {} with other names skipped", pluralize(count, "file", "files")),
     };
-    format!("{loaded}, {rejected} rejected{other_types}{skipped}")
+    format!("{loaded}{kept}, {rejected} rejected{other_types}{skipped}")
 }
 
 /// Prints what the function would serve.
@@ -277,7 +284,7 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
 }
 
 async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Verdict, Failure> {
-    let (mut good, mut bad, mut orphans) = (0, 0, Vec::new());
+    let (mut good, mut bad, mut unnamed, mut named) = (0, 0, Vec::new(), HashSet::new());
     let mut progress = Progress::new(None);
     let mut reader = table.read_site(site);
     while let Some(entries) = reader.next().await? {
@@ -285,6 +292,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
             match entry {
                 SiteEntry::Study(study) => {
                     let key = study.key.clone();
+                    named.extend(study.parts_elsewhere().map(str::to_owned));
                     match study.check() {
                         Ok(()) => good += 1,
                         Err(error) => {
@@ -293,10 +301,8 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
                         }
                     }
                 }
-                SiteEntry::Orphan(key) => {
-                    progress.print(&format!("{key}: no study refers to this part"))?;
-                    orphans.push(key);
-                }
+                // A head that comes later may name it.
+                SiteEntry::Orphan(key) => unnamed.push(key),
             }
         }
         let message = || format!("{} checked", pluralize(good + bad, "study", "studies"));
@@ -305,6 +311,10 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
     if reader.items == 0 {
         warn(&format!("studies: site {site} has no items in table {}", table.address()));
         return Ok(Verdict::Bad);
+    }
+    let orphans: Vec<String> = unnamed.into_iter().filter(|part| !named.contains(part)).collect();
+    for part in &orphans {
+        progress.print(&format!("{part}: no study refers to this part"))?;
     }
     let mut removed = 0;
     if remove_orphans {

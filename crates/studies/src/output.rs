@@ -7,7 +7,8 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyl
 use studies::input::reason;
 use studies::load::{Counts, Observer, RejectedDocument};
 use studies::pace::Obstacle;
-use studies::reader::BrokenInput;
+use studies::reader::{BrokenInput, SourceLocation};
+use table::id::FhirId;
 use thiserror::Error;
 
 use crate::report::Report;
@@ -141,6 +142,16 @@ impl Observer for LoadOutput {
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
         self.progress.line(&format!("rejected {}{id}: {first}{more}", document.location));
         self.report.as_mut().map_or(Ok(()), |report| report.add(document))
+    }
+
+    fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str) {
+        self.progress.line(&format!("warning {location} (id {id}): {warning}"));
+    }
+
+    fn kept(&mut self, location: &SourceLocation, id: &FhirId) {
+        self.progress.line(&format!(
+            "kept {location} (id {id}): the table has a later version; --allow-older replaces it"
+        ));
     }
 
     fn broken(&mut self, input: &BrokenInput) {

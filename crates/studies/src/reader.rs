@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::ControlFlow;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -155,7 +155,7 @@ impl<'a> Text<'a> {
     fn open(raw: impl Read + 'a) -> io::Result<Self> {
         let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
         let gzip = raw.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let inner: Box<dyn Read + 'a> = if gzip { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
+        let inner: Box<dyn Read + 'a> = if gzip { Box::new(Members::new(raw)) } else { Box::new(raw) };
         let mut inner = BufReader::with_capacity(BUFFER_BYTES, inner);
         if inner.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
             inner.consume(3);
@@ -212,6 +212,49 @@ impl Read for Text<'_> {
     }
 }
 
+/// gzip members one after the other, and zeros after the last one, which tapes and block devices leave.
+struct Members<R> {
+    /// Absent between two members.
+    current: Option<GzDecoder<R>>,
+    raw: Option<R>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(raw: R) -> Self {
+        Self { current: None, raw: Some(raw) }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(current) = &mut self.current {
+                let read = current.read(out)?;
+                if read > 0 || out.is_empty() {
+                    return Ok(read);
+                }
+                self.raw = self.current.take().map(GzDecoder::into_inner);
+            }
+            let Some(raw) = &mut self.raw else { return Ok(0) };
+            let rest = raw.fill_buf()?;
+            match rest {
+                [] => return Ok(0),
+                [0, ..] => {
+                    let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+                    raw.consume(zeros);
+                    if raw.fill_buf()?.first().is_some_and(|byte| *byte != 0) {
+                        return Err(io::Error::new(
+                            io::ErrorKind::InvalidData,
+                            "something follows the zeros after gzip",
+                        ));
+                    }
+                }
+                _ => self.current = self.raw.take().map(GzDecoder::new),
+            }
+        }
+    }
+}
+
 fn newlines(bytes: &[u8]) -> u64 {
     bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
 }
@@ -257,8 +300,14 @@ fn values(text: &mut Text<'_>, file: &str, send: &mut Send<'_>) -> io::Result<Co
         let copy = RefCell::new(Some(Vec::new()));
         let mut stopped = false;
         let kind = {
-            let mut entry = |location, resource: Box<RawValue>| {
-                let flow = send(location, Content::Entry(resource, 1));
+            let mut entry = |location, resource: EntryResource| {
+                let flow = send(
+                    location,
+                    match resource {
+                        Ok(resource) => Content::Entry(resource, 1),
+                        Err(reason) => Content::Item(InputItem::Broken(reason)),
+                    },
+                );
                 stopped = flow.is_break();
                 flow
             };
@@ -352,8 +401,11 @@ fn resource(
     }
     let mut reader = serde_json::Deserializer::from_slice(text);
     let kind = {
-        let mut entry = |location: SourceLocation, inner: Box<RawValue>| {
-            resource(inner.get().as_bytes(), &location, depth + 1, take);
+        let mut entry = |location: SourceLocation, inner: EntryResource| {
+            match inner {
+                Ok(inner) => resource(inner.get().as_bytes(), &location, depth + 1, take),
+                Err(reason) => take(&location, InputItem::Broken(reason)),
+            }
             ControlFlow::Continue(())
         };
         let visitor = ResourceVisitor { location, copy: None, entry: &mut entry };
@@ -413,8 +465,11 @@ struct ResourceVisitor<'r> {
     location: &'r SourceLocation,
     /// Dropped as soon as there is a member `entry`.
     copy: Option<&'r RefCell<Option<Vec<u8>>>>,
-    entry: &'r mut dyn FnMut(SourceLocation, Box<RawValue>) -> ControlFlow<()>,
+    entry: &'r mut dyn FnMut(SourceLocation, EntryResource) -> ControlFlow<()>,
 }
+
+/// The resource of an entry, or why it is not taken.
+type EntryResource = Result<Box<RawValue>, String>;
 
 impl<'de> DeserializeSeed<'de> for ResourceVisitor<'_> {
     type Value = Option<String>;
@@ -432,15 +487,24 @@ impl<'de> Visitor<'de> for ResourceVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut kind = None;
+        let mut kind: Option<String> = None;
+        let mut history = false;
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
                 "resourceType" => kind = Some(map.next_value()?),
+                "type" => history = map.next_value::<Box<RawValue>>()?.get() == "\"history\"",
                 "entry" => {
                     if let Some(copy) = self.copy {
                         copy.take();
                     }
-                    map.next_value_seed(Entries(&mut self))?;
+                    let refusal = match kind.as_deref() {
+                        None | Some("Bundle") if history => {
+                            Some("belongs to a history, which has old versions")
+                        }
+                        None | Some("Bundle") => None,
+                        Some(_) => Some("is in an entry, which only a Bundle may have"),
+                    };
+                    map.next_value_seed(Entries { visitor: &mut self, refusal })?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -451,11 +515,42 @@ impl<'de> Visitor<'de> for ResourceVisitor<'_> {
     }
 }
 
-struct Entries<'e, 'r>(&'e mut ResourceVisitor<'r>);
+struct Entries<'e, 'r> {
+    visitor: &'e mut ResourceVisitor<'r>,
+    /// Why no resource in here is taken.
+    refusal: Option<&'static str>,
+}
 
 #[derive(Deserialize)]
 struct Entry {
     resource: Option<Box<RawValue>>,
+    request: Option<Object<Request>>,
+    response: Option<Object<Response>>,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    method: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    status: Option<String>,
+}
+
+impl Entry {
+    /// Why its resource is not taken, whatever Bundle it is in. Only entries of a history have both a request and a
+    /// response (FHIR R4 bundle.html, bdl-3 and bdl-4).
+    fn refusal(&self) -> Option<&'static str> {
+        let method = self.request.as_ref().and_then(|Object(request)| request.method.as_deref());
+        let status = self.response.as_ref().and_then(|Object(response)| response.status.as_deref());
+        match (method, status) {
+            (Some("DELETE"), _) => Some("is to be deleted, as its request says"),
+            (_, Some(status)) if !status.starts_with('2') => Some("has a response that is no success"),
+            (Some(_), Some(_)) => Some("belongs to a history, which has old versions"),
+            _ => None,
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Entries<'_, '_> {
@@ -474,11 +569,16 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Self(visitor) = self;
+        let Self { visitor, refusal } = self;
         let outer = visitor.location;
         let bundle = outer.entry.as_ref().map_or("Bundle".to_owned(), |entry| format!("{entry}.resource"));
         let mut index = 0;
-        while let Some(Object(Entry { resource })) = entries.next_element()? {
+        while let Some(Object(entry)) = entries.next_element::<Object<Entry>>()? {
+            let refusal = entry.refusal().or(refusal.filter(|_| entry.resource.is_some()));
+            let resource = match refusal {
+                Some(refusal) => Some(Err(refusal.to_owned())),
+                None => entry.resource.map(Ok),
+            };
             if let Some(resource) = resource {
                 let entry = Some(format!("{bundle}.entry[{index}]"));
                 if (visitor.entry)(SourceLocation { entry, ..outer.clone() }, resource).is_break() {
@@ -630,6 +730,57 @@ mod tests {
                 format!("a.ndjson:9: {STUDY}"),
             ]
         );
+    }
+
+    #[test]
+    fn entries_of_a_history_deletions_failures_and_those_of_other_resources_are_not_taken() {
+        let study = format!(r#""resource":{STUDY}"#);
+        for (bundle, reason) in [
+            (
+                format!(r#"{{"resourceType":"Bundle","type":"history","entry":[{{{study}}}]}}"#),
+                "belongs to a history",
+            ),
+            (
+                format!(
+                    r#"{{"entry":[{{{study},"request":{{"method":"PUT"}},"response":{{"status":"200"}}}}],"type":"history","resourceType":"Bundle"}}"#
+                ),
+                "belongs to a history",
+            ),
+            (
+                format!(
+                    r#"{{"resourceType":"Bundle","entry":[{{{study},"request":{{"method":"DELETE"}}}}]}}"#
+                ),
+                "is to be deleted",
+            ),
+            (
+                r#"{"resourceType":"Bundle","entry":[{"request":{"method":"DELETE"}}]}"#.to_owned(),
+                "is to be deleted",
+            ),
+            (
+                format!(
+                    r#"{{"resourceType":"Bundle","entry":[{{{study},"response":{{"status":"404 Not Found"}}}}]}}"#
+                ),
+                "has a response that is no success",
+            ),
+            (format!(r#"{{"resourceType":"List","entry":[{{{study}}}]}}"#), "is in an entry"),
+        ] {
+            for name in ["a.json", "a.ndjson"] {
+                let found = found(name, &bundle);
+                assert!(found[0].contains(".entry[0]: ") && found[0].contains(reason), "{name} {found:?}");
+                assert!(!found.iter().any(|found| found.contains(STUDY)), "{name} {found:?}");
+            }
+        }
+        let taken = format!(
+            r#"{{"resourceType":"Bundle","entry":[{{{study},"response":{{"status":"201 Created"}}}}]}}"#
+        );
+        assert_eq!(found("a.json", taken), [format!("a.json:1 Bundle.entry[0]: {STUDY}")]);
+    }
+
+    #[test]
+    fn zeros_after_gzip_are_padding() {
+        let mut padded = gzip(STUDY);
+        padded.extend([0; 1000]);
+        assert_eq!(found("a.json", padded), [format!("a.json:1: {STUDY}")]);
     }
 
     #[test]

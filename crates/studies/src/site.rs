@@ -128,6 +128,12 @@ impl SiteReader<'_> {
 }
 
 impl StudyItems {
+    /// The parts that the head names under another key than its own, as other writers may.
+    pub fn parts_elsewhere(&self) -> impl Iterator<Item = &str> {
+        let parts = self.parts.iter().map(|(part, _)| part.as_str());
+        parts.filter(|part| study_of(part) != Some(&self.key))
+    }
+
     /// Whether the function can serve this, to clients that accept gzip and to those that do not.
     pub fn check(self) -> Result<(), DocumentError> {
         let json = match read(self.head)? {

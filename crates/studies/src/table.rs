@@ -4,11 +4,14 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::time::SystemTime;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
+use serde::Deserialize;
 use thiserror::Error;
 
 use crate::pace::{Kind, Obstacle, Pace, obstacle};
@@ -18,6 +21,7 @@ use table::error::DocumentError;
 use table::error::chain;
 use table::gzip::{inflate, join};
 use table::id::{FhirId, SiteId};
+use table::json::Object;
 use table::read::{Head, StoredStudy, read};
 use table::write::{Encoded, part_keys};
 
@@ -31,6 +35,7 @@ pub struct Table {
     pub(crate) client: Client,
     pub(crate) at: TableAddress,
     pub(crate) pace: Pace,
+    allow_older: bool,
 }
 
 /// Where a table is.
@@ -51,7 +56,7 @@ impl fmt::Display for TableAddress {
 }
 
 /// What writing a study changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The table had no study of this id.
     Added,
@@ -59,13 +64,48 @@ pub enum Change {
     Replaced,
     /// The table had the same document, which was not written again.
     Unchanged,
+    /// The table has a later version by `meta.lastUpdated`, which stays.
+    Kept,
+    /// The table has another study under this id in other case, which stays.
+    OtherId(String),
+}
+
+/// What a stored document says of itself, as far as it can be read.
+#[derive(Default, Deserialize)]
+struct Identity {
+    id: Option<String>,
+    meta: Option<Object<Meta>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    last_updated: Option<String>,
+}
+
+impl Identity {
+    fn last_updated(&self) -> Option<DateTime> {
+        self.meta.as_ref().and_then(|Object(meta)| instant(meta.last_updated.as_deref()?))
+    }
+}
+
+/// A FHIR instant; one in the future counts as absent.
+fn instant(text: &str) -> Option<DateTime> {
+    let instant = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).ok()?;
+    (instant <= DateTime::from(SystemTime::now())).then_some(instant)
 }
 
 impl Table {
     /// The table at this address. The client must not retry: `pace` does.
     #[must_use]
     pub fn new(client: Client, at: TableAddress, pace: Pace) -> Self {
-        Self { client, at, pace }
+        Self { client, at, pace, allow_older: false }
+    }
+
+    /// Lets [`Table::put`] replace a study by an older version.
+    #[must_use]
+    pub fn allowing_older(self, allow_older: bool) -> Self {
+        Self { allow_older, ..self }
     }
 
     /// Where the table is.
@@ -95,16 +135,46 @@ impl Table {
         {
             head = self.item(site, lower.as_str()).await?;
         }
-        let Some(head) = head else { return Ok(None) };
+        match head {
+            Some(head) => self.text(site, head).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The document of a head.
+    async fn text(&self, site: &SiteId, head: Item) -> Result<String, TableError> {
         let gzip = match read(head).map_err(TableError::Document)? {
-            Head::Document(StoredStudy { document: Document::Text(text), .. }) => return Ok(Some(text)),
+            Head::Document(StoredStudy { document: Document::Text(text), .. }) => return Ok(text),
             Head::Document(StoredStudy { document: Document::Gzip(gzip), .. }) => gzip,
             Head::Parts { keys, .. } => {
                 let parts = try_join_all(keys.iter().map(|key| self.part(site, key))).await?;
                 join(&parts).map_err(TableError::Document)?
             }
         };
-        inflate(&gzip).map(Some).map_err(TableError::Document)
+        inflate(&gzip).map_err(TableError::Document)
+    }
+
+    /// Why a stored study stays. One that cannot be read does not.
+    async fn reason_to_keep(
+        &self,
+        site: &SiteId,
+        id: &FhirId,
+        head: &Item,
+        stored: Item,
+    ) -> Result<Option<Change>, TableError> {
+        let text = match self.text(site, stored).await {
+            Ok(text) => text,
+            Err(TableError::Document(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let identity: Identity = serde_json::from_str(&text).unwrap_or_default();
+        let other = identity.id.as_deref().filter(|other| *other != id.as_str());
+        if let Some(other) = other.filter(|other| other.eq_ignore_ascii_case(id.as_str())) {
+            return Ok(Some(Change::OtherId(other.to_owned())));
+        }
+        let ours = head.get(attribute::LAST_UPDATED).and_then(|value| instant(value.as_s().ok()?));
+        let older = ours.zip(identity.last_updated()).is_some_and(|(ours, theirs)| ours < theirs);
+        Ok((older && !self.allow_older).then_some(Change::Kept))
     }
 
     async fn part(&self, site: &SiteId, key: &str) -> Result<Vec<u8>, TableError> {
@@ -125,8 +195,10 @@ impl Table {
         let hiding = if *id == key { None } else { self.item(site, id.as_str()).await? };
 
         let wanted = part_keys(&head);
+        // A part under another key is another writer's, or another study: it is not ours to delete.
+        let is_own = |part: &str| study_of(part) == Some(key.as_str()) && is_our_part(part);
         let mut obsolete: Vec<String> = stored.iter().chain(&hiding).flat_map(all_part_keys).collect();
-        obsolete.retain(|part| !wanted.contains(part));
+        obsolete.retain(|part| !wanted.contains(part) && is_own(part));
         obsolete.sort_unstable();
         obsolete.dedup();
 
@@ -134,7 +206,15 @@ impl Table {
             stored.remove(OBSOLETE_PARTS);
         }
         // Parts are named after their content, so that equal heads have equal parts; but those may have been lost.
-        let current = stored.as_ref() == Some(&head) && self.exist(site, &wanted).await?;
+        let same = stored.as_ref() == Some(&head);
+        let current = same && self.exist(site, &wanted).await?;
+        if !same {
+            for stored in hiding.iter().chain(&stored) {
+                if let Some(kept) = self.reason_to_keep(site, id, &head, stored.clone()).await? {
+                    return Ok(kept);
+                }
+            }
+        }
         if current && obsolete.is_empty() && hiding.is_none() {
             return Ok(Change::Unchanged);
         }
@@ -154,7 +234,7 @@ impl Table {
         }
         // Another load may have replaced the head in between.
         let others = replaced.iter().flat_map(all_part_keys);
-        let others = others.filter(|part| !wanted.contains(part) && !obsolete.contains(part));
+        let others = others.filter(|part| !wanted.contains(part) && !obsolete.contains(part) && is_own(part));
         let deleted: Vec<String> = obsolete.iter().cloned().chain(others).collect();
         try_join_all(deleted.into_iter().map(|part| self.delete(site, part))).await?;
         if !obsolete.is_empty() {
@@ -179,7 +259,8 @@ impl Table {
                 removed = true;
                 keys.extend(all_part_keys(&head));
             }
-            keys.retain(|part| part != key.as_str());
+            // What a head names under another key is another writer's part, or another study.
+            keys.retain(|part| study_of(part) == Some(key.as_str()) && is_our_part(part));
             keys.sort_unstable();
             keys.dedup();
             removed |= !keys.is_empty();
@@ -188,9 +269,10 @@ impl Table {
         Ok(removed)
     }
 
-    /// Removes a part that no head names; false if one names it by now.
+    /// Removes a part that no head names; false if one names it by now, or if another writer made it.
     pub async fn remove_orphan(&self, site: &SiteId, part: &str) -> Result<bool, TableError> {
-        let head = self.item(site, study_of(part).unwrap_or(part)).await?.unwrap_or_default();
+        let Some(study) = study_of(part).filter(|_| is_our_part(part)) else { return Ok(false) };
+        let head = self.item(site, study).await?.unwrap_or_default();
         if part_keys(&head).iter().any(|key| key == part) {
             return Ok(false);
         }
@@ -293,6 +375,16 @@ pub(crate) fn key_of(site: &SiteId, id: String) -> HashMap<String, AttributeValu
 /// The key of the study that a part belongs to; `None` for the key of a study. `#` is in no FHIR id.
 pub(crate) fn study_of(key: &str) -> Option<&str> {
     key.split_once('#').map(|(study, _)| study)
+}
+
+/// Whether a part's key is as this tool writes it: the study's key, 128 bits of a digest, and a number.
+fn is_our_part(key: &str) -> bool {
+    let mut segments = key.split('#').skip(1);
+    let digest = segments.next().is_some_and(|digest| {
+        digest.len() == 32 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    let number = segments.next().is_some_and(|number| number.parse::<u8>().is_ok());
+    digest && number && segments.next().is_none()
 }
 
 /// The parts that a head names, and those that it says are to be deleted.

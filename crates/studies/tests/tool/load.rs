@@ -99,7 +99,7 @@ async fn rejected_documents_are_reported_and_the_others_loaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_documents_with_one_id_the_later_wins() {
     let bench = Bench::new().await;
-    let later = study("A", r#","description":"later""#);
+    let later = study("a", r#","description":"later""#);
     let mut lines: Vec<_> = (0..50).map(|n| study("a", &format!(r#","description":"{n}""#))).collect();
     lines.push(later.clone());
     let ran = bench.run("load", &[&bench.file("a.ndjson", lines.join("\n"))]).await;

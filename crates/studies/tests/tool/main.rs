@@ -1,6 +1,7 @@
 //! The operator's tool, run as by hand, against an embedded DynamoDB.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod admission;
 mod faults;
 mod interruption;
 mod load;
