@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::proxy::ProxyConfig;
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 
 use self::issuers::issuers;
@@ -24,6 +25,7 @@ const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
 pub(crate) const AWS_CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 pub(crate) const JWT_CA_BUNDLE: &str = "JWT_CA_BUNDLE";
 const HTTPS_PROXY: &str = "HTTPS_PROXY";
+const SMART_CONFIGURATION: &str = "SMART_CONFIGURATION";
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
 /// The configuration of the service.
@@ -35,6 +37,8 @@ pub struct Config {
     pub consistent_read: bool,
     /// The issuers whose tokens are accepted.
     pub issuers: Issuers,
+    /// `SMART_CONFIGURATION`: the JSON of `.well-known/smart-configuration`; none where several issuers would need several.
+    pub smart_configuration: Option<String>,
     /// `JWT_CA_BUNDLE`: a PEM file of the certificate authorities to trust when keys are fetched, instead of the system's.
     pub jwt_ca_bundle: Option<PathBuf>,
     /// `AWS_ENDPOINT_URL_DYNAMODB`: the URL of DynamoDB, if not the region's public endpoint.
@@ -69,10 +73,13 @@ pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
 impl Config {
     /// Reads the configuration. An empty variable counts as unset.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let issuers = issuers(&env)?;
+        let smart_configuration = smart_configuration(&env)?;
         Ok(Self {
             table_name: table_name(&env)?,
             consistent_read: flag(&env, CONSISTENT_READ)?,
-            issuers: issuers(&env)?,
+            smart_configuration: smart_configuration.filter(|_| matches!(issuers, Issuers::One(_))),
+            issuers,
             jwt_ca_bundle: text(&env, JWT_CA_BUNDLE)?.map(PathBuf::from),
             dynamodb_endpoint: dynamodb_endpoint(&env)?,
             aws_ca_bundle: text(&env, AWS_CA_BUNDLE)?.map(PathBuf::from),
@@ -103,6 +110,21 @@ fn table_name(env: Environment<'_>) -> Result<String, Error> {
     match name {
         Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => Ok(given),
         _ => Err(Error::must_be(TABLE_NAME, EXPECTED)),
+    }
+}
+
+/// The members that SMART App Launch 2.2 §2.0.10 requires wherever tokens are issued; the rest is the operator's.
+fn smart_configuration(env: Environment<'_>) -> Result<Option<String>, Error> {
+    const EXPECTED: &str = "a JSON object with a text token_endpoint and a list of texts capabilities";
+    let Some(json) = text(env, SMART_CONFIGURATION)? else { return Ok(None) };
+    let value: Value = serde_json::from_str(&json).unwrap_or_default();
+    let capabilities = value["capabilities"].as_array();
+    if value["token_endpoint"].is_string()
+        && capabilities.is_some_and(|capabilities| capabilities.iter().all(Value::is_string))
+    {
+        Ok(Some(value.to_string()))
+    } else {
+        Err(Error::must_be(SMART_CONFIGURATION, EXPECTED))
     }
 }
 
@@ -223,6 +245,7 @@ mod tests {
             "FHIR_USER_CLAIM",
             "SUBJECT_BASE_URLS",
             CONSISTENT_READ,
+            SMART_CONFIGURATION,
             DYNAMODB_ENDPOINT,
             AWS_CA_BUNDLE,
             JWT_CA_BUNDLE,
@@ -262,6 +285,10 @@ mod tests {
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
             &[(AWS_CA_BUNDLE, "/etc/roots.pem"), (JWT_CA_BUNDLE, "/etc/authorities.pem")],
             &[(MAX_CONCURRENCY, "64")],
+            &[(
+                SMART_CONFIGURATION,
+                r#"{"token_endpoint":"https://issuer.example/token","capabilities":[]}"#,
+            )],
         ] {
             assert!(config(changes).is_ok(), "{changes:?}: {:?}", config(changes).err());
         }
@@ -305,6 +332,18 @@ mod tests {
                 ] as &[&str],
             ),
             ("JWT_AUDIENCE", &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
+            (
+                SMART_CONFIGURATION,
+                &[
+                    "{",
+                    "[]",
+                    "{}",
+                    r#"["https://issuer.example/token",[]]"#,
+                    r#"{"token_endpoint":"https://issuer.example/token"}"#,
+                    r#"{"token_endpoint":1,"capabilities":[]}"#,
+                    r#"{"token_endpoint":"https://issuer.example/token","capabilities":"launch"}"#,
+                ],
+            ),
             (
                 "JWT_JWKS_URL",
                 &[

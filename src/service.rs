@@ -27,6 +27,7 @@ pub struct Service {
     verifier: Verifier,
     store: Store,
     metadata: Metadata,
+    smart_configuration: Option<String>,
     cold: AtomicBool,
 }
 
@@ -34,8 +35,15 @@ impl Service {
     /// A service that accepts the tokens that `verifier` accepts, and reads from `store`.
     #[must_use]
     pub fn new(verifier: Verifier, store: Store) -> Self {
-        let metadata = Metadata::new(verifier.issuer());
-        Self { verifier, store, metadata, cold: AtomicBool::new(true) }
+        let metadata = Metadata::new(verifier.issuer(), false);
+        Self { verifier, store, metadata, smart_configuration: None, cold: AtomicBool::new(true) }
+    }
+
+    /// The same service with this JSON as its `.well-known/smart-configuration`.
+    #[must_use]
+    pub fn with_smart_configuration(self, json: Option<String>) -> Self {
+        let metadata = Metadata::new(self.verifier.issuer(), json.is_some());
+        Self { metadata, smart_configuration: json, ..self }
     }
 
     /// A service with the clients that `config` describes.
@@ -48,7 +56,7 @@ impl Service {
         let verifier = Verifier::new(config.issuers, &Https::new(jwt_ca_bundle).through(config.proxy), &aws);
         let endpoint = config.dynamodb_endpoint.as_deref();
         let store = Store::new(&aws, endpoint, config.table_name, config.consistent_read);
-        Ok(Self::new(verifier, store))
+        Ok(Self::new(verifier, store).with_smart_configuration(config.smart_configuration))
     }
 
     /// Loads the keys and opens the store's connection concurrently, so that the first request waits for neither. A
@@ -115,6 +123,9 @@ impl Service {
         match (request.method(), path.route) {
             (&Method::OPTIONS, _) => Ok(api::options()),
             (&Method::GET | &Method::HEAD, Route::Metadata) => self.metadata.response(request, path),
+            (&Method::GET | &Method::HEAD, Route::SmartConfiguration) => {
+                api::smart_configuration(self.smart_configuration.as_deref(), path)
+            }
             (&Method::GET | &Method::HEAD, _) => self.study(request, path, audit).await,
             _ => Err(ApiError::MethodNotAllowed),
         }

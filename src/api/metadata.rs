@@ -1,25 +1,22 @@
 //! The `CapabilityStatement`: what the service can do, and who issues its tokens (FHIR R4
 //! capabilitystatement.html).
 
-use lambda_http::http::HeaderValue;
 use lambda_http::http::header::CACHE_CONTROL;
 use lambda_http::{Body, Request, Response};
 use serde_json::json;
 use table::document::{Document, Properties, digest_tag};
 
 use super::error::ApiError;
+use super::reply::PUBLIC;
 use super::route::{RequestPath, parent_url};
 use super::study::{ResponseOptions, respond};
 use super::subset::Subset;
-
-/// The statement holds nothing about anybody, and changes with a deployment only.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// Change `date` along with anything else.
 const TEMPLATE: &str = r#"{
   "resourceType": "CapabilityStatement",
   "status": "active",
-  "date": "2026-11-24",
+  "date": "2026-11-26",
   "kind": "instance",
   "software": { "name": "imaging-study", "version": {version} },
   "implementation": { "description": "FHIR R4 ImagingStudy resources, read by id"{url} },
@@ -34,8 +31,8 @@ const TEMPLATE: &str = r#"{
             "coding": [
               {
                 "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
-                "code": "SMART-on-FHIR",
-                "display": "SMART-on-FHIR"
+                "code": "{service}",
+                "display": "{service}"
               }
             ]
           }
@@ -67,8 +64,9 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// A statement that names the issuer if it is a URL, where a client can find out how to get a token.
-    pub(crate) fn new(issuer: Option<&str>) -> Self {
+    /// A statement that names the issuer if it is a URL, where a client can find out how to get a token. `smart`: whether
+    /// `.well-known/smart-configuration` says so as well.
+    pub(crate) fn new(issuer: Option<&str>, smart: bool) -> Self {
         let security = match issuer.filter(|issuer| issuer.starts_with("https://")) {
             Some(issuer) => format!("Send a JWT bearer token issued by {issuer}"),
             None => "Send a JWT bearer token".to_owned(),
@@ -78,7 +76,9 @@ impl Metadata {
         let (before_url, after_url) = text.split_once("{url}").unwrap_or((&text, ""));
         Self {
             before_url: before_url.to_owned(),
-            after_url: after_url.replace("{security}", &json!(security).to_string()),
+            after_url: after_url
+                .replace("{service}", if smart { "SMART-on-FHIR" } else { "OAuth" })
+                .replace("{security}", &json!(security).to_string()),
         }
     }
 
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn statement(issuer: Option<&str>, base_url: Option<&str>) -> Value {
-        serde_json::from_str(&Metadata::new(issuer).text(base_url)).unwrap()
+        serde_json::from_str(&Metadata::new(issuer, false).text(base_url)).unwrap()
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             assert!(!statement[required].is_null(), "{required}");
         }
         let rest = &statement["rest"][0];
-        assert_eq!(rest["security"]["service"][0]["coding"][0]["code"], "SMART-on-FHIR");
+        assert_eq!(rest["security"]["service"][0]["coding"][0]["code"], "OAuth");
         assert_eq!(
             rest["security"]["description"],
             "Send a JWT bearer token issued by https://issuer.example"

@@ -19,6 +19,9 @@ const _: () = assert!(MAX_GZIP_BYTES == MAX_TEXT_BYTES / 4 * 3);
 /// `Accept` chooses the name of the media type, `Accept-Encoding` the content coding.
 pub(super) const VARY_BY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
 
+/// `Cache-Control` of what holds nothing about anybody and changes with a deployment only.
+pub(super) const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
 /// The methods that every path has.
 pub(super) const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 

@@ -22,6 +22,8 @@ pub enum Route {
     FhirStudy,
     /// `/site/{siteId}/fhir/metadata`: the `CapabilityStatement` (FHIR R4 http.html#capabilities).
     Metadata,
+    /// `/site/{siteId}/fhir/.well-known/smart-configuration`: where tokens come from.
+    SmartConfiguration,
     /// Any other resource or interaction of `/site/{siteId}/fhir`.
     UnsupportedFhir,
     /// Any other path.
@@ -36,6 +38,7 @@ impl Route {
             Self::Study => Some("imaging-study"),
             Self::FhirStudy => Some("ImagingStudy"),
             Self::Metadata => Some("metadata"),
+            Self::SmartConfiguration => Some("smart-configuration"),
             Self::UnsupportedFhir | Self::Unknown => None,
         }
     }
@@ -44,7 +47,9 @@ impl Route {
     #[must_use]
     pub fn default_media(self) -> Media {
         match self {
-            Self::FhirStudy | Self::Metadata | Self::UnsupportedFhir => Media::FhirJson,
+            Self::FhirStudy | Self::Metadata | Self::SmartConfiguration | Self::UnsupportedFhir => {
+                Media::FhirJson
+            }
             Self::Study | Self::Unknown => Media::Json,
         }
     }
@@ -53,6 +58,7 @@ impl Route {
     fn of_tail(tail: &str) -> Self {
         match tail.split_once('/') {
             None if tail == "metadata" => Self::Metadata,
+            Some((".well-known", "smart-configuration")) => Self::SmartConfiguration,
             Some(("imaging-study", id)) if !id.contains('/') => Self::Study,
             Some(("ImagingStudy", id)) if !id.contains('/') => Self::FhirStudy,
             None if tail.is_empty() || tail == "imaging-study" => Self::Unknown,
@@ -83,7 +89,9 @@ impl<'a> RequestPath<'a> {
             && let Some(tail) = event_route(request).and_then(tail).or_else(|| tail(raw))
         {
             match (Route::of_tail(tail), parameter("id")) {
-                (route @ Route::Metadata, _) => return Self { route, site: site.into(), id: "".into() },
+                (route @ (Route::Metadata | Route::SmartConfiguration), _) => {
+                    return Self { route, site: site.into(), id: "".into() };
+                }
                 (route @ (Route::Study | Route::FhirStudy), Some(id)) => {
                     return Self { route, site: site.into(), id: id.into() };
                 }
@@ -124,7 +132,7 @@ impl<'a> RequestPath<'a> {
                 Ok(StudyRef { site: self.site()?, study: FhirId::parse(&self.id)? })
             }
             Route::UnsupportedFhir => Err(ApiError::InteractionNotSupported),
-            Route::Metadata | Route::Unknown => Err(ApiError::RouteNotFound),
+            Route::Metadata | Route::SmartConfiguration | Route::Unknown => Err(ApiError::RouteNotFound),
         }
     }
 }
@@ -282,6 +290,7 @@ mod tests {
             ("GET /site/{siteId}/fhir/ImagingStudy/{id}", Route::FhirStudy),
             ("GET /site/{siteId}/fhir/metadata", Route::Metadata),
             ("GET /v1/site/{siteId}/fhir/metadata", Route::Metadata),
+            ("GET /site/{siteId}/fhir/.well-known/smart-configuration", Route::SmartConfiguration),
         ] {
             assert_eq!(RequestPath::of(&v2_event(route, "/")).route, expected, "{route}");
         }

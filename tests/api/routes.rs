@@ -66,6 +66,33 @@ async fn metadata_has_no_body_under_head_and_the_same_headers() {
 }
 
 #[tokio::test]
+async fn the_smart_configuration_is_sent_as_configured_without_a_token_and_else_404() {
+    let path = "/site/4/fhir/.well-known/smart-configuration";
+    let ask =
+        || http::Request::get(path).header("accept", "application/fhir+json").body(Body::Empty).unwrap();
+    let without = without_a_table();
+    assert_eq!(without.handle(ask()).await.status(), 404);
+    let json = r#"{"capabilities":["client-confidential-symmetric"],"token_endpoint":"https://issuer.example/token"}"#;
+    let with = without.with_smart_configuration(Some(json.to_owned()));
+    let response = with.handle(ask()).await;
+    assert_eq!((response.status(), body(&response).as_str()), (StatusCode::OK, json));
+    assert_eq!(header(response.headers(), "content-type"), Some("application/json"));
+    assert_eq!(header(response.headers(), "cache-control"), Some("public, max-age=300"));
+    let malformed = http::Request::get(path.replace('4', "a:b")).body(Body::Empty).unwrap();
+    assert_eq!(with.handle(malformed).await.status(), 400);
+}
+
+#[tokio::test]
+async fn metadata_says_smart_only_where_it_is_configured() {
+    for (json, code) in [(None, "OAuth"), (Some("{}".to_owned()), "SMART-on-FHIR")] {
+        let service = without_a_table().with_smart_configuration(json);
+        let response = service.handle(metadata("4").body(Body::Empty).unwrap()).await;
+        let statement: Value = serde_json::from_str(&body(&response)).unwrap();
+        assert_eq!(statement["rest"][0]["security"]["service"][0]["coding"][0]["code"], code);
+    }
+}
+
+#[tokio::test]
 async fn the_study_is_the_same_on_both_routes() {
     let site = Site::with(STUDY).await;
     let fhir = site.answer(get("Study-1").uri("/site/4/fhir/ImagingStudy/Study-1")).await;
@@ -95,6 +122,7 @@ async fn the_audit_line_names_the_route() {
         ("/site/4/fhir/imaging-study/Study-1", json!("imaging-study")),
         ("/site/4/fhir/ImagingStudy/Study-1", json!("ImagingStudy")),
         ("/site/4/fhir/metadata", json!("metadata")),
+        ("/site/4/fhir/.well-known/smart-configuration", json!("smart-configuration")),
         ("/site/4/fhir/Patient/1", Value::Null),
     ] {
         let log = audit::Log::default();
