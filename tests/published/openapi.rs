@@ -111,11 +111,12 @@ fn the_examples_fit_their_schemas() {
 }
 
 /// One of each, so that every status, header and message comes up.
-fn refusals() -> Vec<ApiError> {
+pub(super) fn refusals() -> Vec<ApiError> {
     let fault = || Box::new(SdkError::timeout_error("a test"));
     let mut refusals = vec![
         ApiError::MethodNotAllowed,
         ApiError::KeysUnavailable(KeysUnavailable { retry_after: Duration::from_secs(30) }),
+        ApiError::KeyUnconfirmed(KeysUnavailable { retry_after: Duration::from_secs(30) }),
         ApiError::RouteNotFound,
         ApiError::InteractionNotSupported,
         ApiError::InvalidId(IdError::SiteId),

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use imaging_study::ApiError;
+use imaging_study::auth::{Forbidden, TokenError};
 use serde_json::Value;
+use strum::IntoEnumIterator as _;
+
+use super::openapi::refusals;
 
 #[test]
 fn the_configuration_page_lists_every_variable_with_its_parameter() {
@@ -71,6 +76,42 @@ fn the_api_page_lists_the_routes_of_the_template_and_the_readme_those_for_a_stud
 }
 
 #[test]
+fn the_monitoring_page_lists_every_reason_of_the_audit_line_with_its_status() {
+    let errors = refusals().into_iter().chain(Forbidden::iter().map(ApiError::Forbidden));
+    let mut logged: BTreeSet<(String, String)> =
+        errors.map(|error| (error.code().to_owned(), error.status().as_str().to_owned())).collect();
+    // These come from no error.
+    let others = [("ok", "200, 204"), ("not_modified", "304"), ("event_malformed", "500")];
+    logged.extend(others.map(|(reason, status)| (reason.to_owned(), status.to_owned())));
+    let rows = rows(&read("docs/monitoring.md"), "Reasons");
+    let listed: Vec<(String, String)> = rows
+        .iter()
+        .flat_map(|row| row[0].split(", ").map(|reason| (code(reason).to_owned(), row[1].clone())))
+        .collect();
+    assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), logged);
+    assert_eq!(listed.len(), logged.len(), "a reason is listed twice");
+}
+
+#[test]
+fn the_api_page_lists_every_description_of_a_rejected_token_with_its_reason() {
+    let described = TokenError::iter().filter_map(|error| Some((error.description()?, error.code())));
+    let listed = rows(&read("docs/api.md"), "Challenges");
+    let listed: BTreeMap<_, _> = listed.iter().map(|row| (row[0].as_str(), code(&row[1]))).collect();
+    assert_eq!(listed, described.collect());
+}
+
+#[test]
+fn the_readme_links_every_page() {
+    let readme = read("README.md");
+    let linked: BTreeSet<_> =
+        links(&readme).into_iter().map(|link| link.split('#').next().unwrap().to_owned()).collect();
+    for page in pages().iter().filter(|page| !page.ends_with("README.md")) {
+        let page = page.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+        assert!(linked.contains(page.to_str().unwrap()), "{}", page.display());
+    }
+}
+
+#[test]
 fn every_link_between_pages_leads_to_a_file_and_a_heading() {
     let broken: Vec<String> = pages()
         .iter()
@@ -88,14 +129,18 @@ fn every_link_between_pages_leads_to_a_file_and_a_heading() {
 
 /// The targets of a page's links, but for those to other sites.
 fn links(text: &str) -> Vec<String> {
-    let prose: String = text.split("```").step_by(2).collect();
-    prose
+    prose(text)
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split_once(')'))
         .map(|(target, _)| target.to_owned())
         .filter(|target| !target.contains("://"))
         .collect()
+}
+
+/// A page without its blocks of code.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
 }
 
 fn leads_somewhere(page: &Path, link: &str) -> bool {
@@ -105,7 +150,7 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
         return target.exists();
     }
     std::fs::read_to_string(target).is_ok_and(|text| {
-        text.lines().filter(|line| line.starts_with('#')).any(|heading| slug(heading) == anchor)
+        prose(&text).lines().filter(|line| line.starts_with('#')).any(|heading| slug(heading) == anchor)
     })
 }
 
