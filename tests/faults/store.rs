@@ -1,4 +1,4 @@
-//! What the function answers while its table misbehaves. `docs/api.md` has the statuses, `docs/operate.md` the reasons.
+//! What the function answers while its table misbehaves. `docs/api.md` has the statuses, `docs/monitoring.md` the reasons.
 //!
 //! Each row is a function of its own, in front of a table that is well when it starts, then has the fault, and then is
 //! well again: the next read must be a 200.

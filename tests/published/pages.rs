@@ -127,6 +127,31 @@ fn every_link_between_pages_leads_to_a_file_and_a_heading() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+#[test]
+fn every_page_that_a_file_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> =
+        ["template.yaml", "Makefile", "openapi.yaml"].map(|file| root.join(file)).into();
+    for folder in ["tools", "examples", ".github/workflows", "src", "tests/api", "tests/faults"] {
+        files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    let mut named = 0;
+    for file in files.iter().filter(|file| file.is_file()) {
+        let text = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
+        for rest in text.split("docs/").skip(1) {
+            let Some((page, _)) = rest
+                .split_once(".md")
+                .filter(|(page, _)| !page.contains(|c: char| !c.is_ascii_lowercase() && c != '-'))
+            else {
+                continue;
+            };
+            assert!(root.join(format!("docs/{page}.md")).exists(), "{}: docs/{page}.md", file.display());
+            named += 1;
+        }
+    }
+    assert!(named > 10, "{named}");
+}
+
 /// The targets of a page's links, but for those to other sites.
 fn links(text: &str) -> Vec<String> {
     prose(text)
