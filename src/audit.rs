@@ -1,12 +1,13 @@
 //! The log, with one audit line for each request.
 //!
 //! Lines are flat JSON on standard output. Audit lines have the target `imaging_study::audit` and leave out the fields
-//! that are not known. No line contains a token, a claim other than `iss` and `sub`, or anything of a document.
+//! that are not known. No line contains a token, a claim but those that name issuer, subject and client, or
+//! anything of a document.
 
 use std::time::{Duration, Instant};
 
-use lambda_http::http::StatusCode;
 use lambda_http::http::header::CONTENT_ENCODING;
+use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::lambda_runtime::Context;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -67,6 +68,8 @@ pub struct Audit {
     started: Instant,
     issuer: Option<String>,
     subject: Option<String>,
+    client: Option<String>,
+    reader: Option<String>,
     route: Option<&'static str>,
     study_ref: Option<StudyRef>,
     form: Option<StoredForm>,
@@ -84,6 +87,8 @@ impl Audit {
             started: Instant::now(),
             issuer: None,
             subject: None,
+            client: None,
+            reader: None,
             route: None,
             study_ref: None,
             form: None,
@@ -102,6 +107,10 @@ impl Audit {
     pub fn principal(&mut self, principal: &Principal) {
         self.issuer = principal.issuer().map(str::to_owned);
         self.subject = principal.subject().map(str::to_owned);
+        self.client = principal.client().map(str::to_owned);
+        // What readers are counted by: nobody is left out for want of a claim.
+        let who = principal.subject().or(principal.client()).unwrap_or("-");
+        self.reader = Some(format!("{} {who}", principal.issuer().unwrap_or("-")));
     }
 
     /// Records the route.
@@ -142,6 +151,11 @@ impl Audit {
                     version = lambda.map(|context| context.env_config.version.as_str()),
                     issuer = self.issuer.as_deref(),
                     subject = self.subject.as_deref(),
+                    client = self.client.as_deref(),
+                    reader = self.reader.as_deref(),
+                    sourceIp = source_ip(request),
+                    clientTraceId = client_trace_id(request.headers()),
+                    clientRequestId = client_request_id(request.headers()),
                     route = self.route,
                     site,
                     study,
@@ -194,6 +208,38 @@ fn gateway_request_id(request: &Request) -> Option<&str> {
     }
 }
 
+fn source_ip(request: &Request) -> Option<&str> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref(),
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref(),
+        _ => None,
+    }
+}
+
+/// The trace id of a well-formed `traceparent` (W3C Trace Context §3.2): version, trace id, parent id and flags in
+/// lower-case hexadecimal, of which neither id is all zeros.
+fn client_trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let mut field = |length| {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        fields.next().filter(|field| field.len() == length && field.bytes().all(is_hex))
+    };
+    let (version, trace, parent, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    let is_set = |id: &str| id.bytes().any(|digit| digit != b'0');
+    // Later versions may have more fields.
+    let is_known = version != "ff" && (version != "00" || fields.next().is_none());
+    (is_known && is_set(trace) && is_set(parent)).then_some(trace)
+}
+
+/// What the client calls the request, if no character of it can disturb the log.
+fn client_request_id(headers: &HeaderMap) -> Option<&str> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    ["x-request-id", "x-correlation-id"].into_iter().find_map(|name| {
+        let id = headers.get(name)?.to_str().ok()?;
+        ((1..=64).contains(&id.len()) && id.bytes().all(is_safe)).then_some(id)
+    })
+}
+
 /// In milliseconds, to the microsecond.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
@@ -208,6 +254,36 @@ mod tests {
     #[test]
     fn a_time_is_in_milliseconds_to_the_microsecond() {
         assert_eq!(milliseconds(Duration::from_nanos(1_234_567_890)).to_string(), "1234.568");
+    }
+
+    #[test]
+    fn what_the_client_sends_to_correlate_is_logged_if_it_is_well_formed() {
+        let of = |name: &'static str, value: &str| {
+            HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        for (value, expected) in [
+            (format!("00-{trace}-b7ad6b7169203331-01"), Some(trace)),
+            (format!("01-{trace}-b7ad6b7169203331-01-more"), Some(trace)),
+            (format!("00-{trace}-b7ad6b7169203331-01-more"), None),
+            (format!("ff-{trace}-b7ad6b7169203331-01"), None),
+            (format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)), None),
+            (format!("00-{trace}-{}-01", "0".repeat(16)), None),
+            (format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()), None),
+            (format!("00-{trace}-b7ad6b7169203331"), None),
+            (trace.to_owned(), None),
+        ] {
+            assert_eq!(client_trace_id(&of("traceparent", &value)), expected, "{value}");
+        }
+        let longest = "a".repeat(64);
+        for (value, expected) in
+            [("A-1._z", true), (&*longest, true), ("", false), ("a b", false), ("a\"b", false)]
+        {
+            for name in ["x-request-id", "x-correlation-id"] {
+                assert_eq!(client_request_id(&of(name, value)), expected.then_some(value), "{name}");
+            }
+        }
+        assert_eq!(client_request_id(&of("x-request-id", &"a".repeat(65))), None);
     }
 
     #[test]

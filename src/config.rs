@@ -73,10 +73,11 @@ pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
 impl Config {
     /// Reads the configuration. An empty variable counts as unset.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let table_name = table_name(&env)?;
         let issuers = issuers(&env)?;
         let smart_configuration = smart_configuration(&env)?;
         Ok(Self {
-            table_name: table_name(&env)?,
+            table_name,
             consistent_read: flag(&env, CONSISTENT_READ)?,
             smart_configuration: smart_configuration.filter(|_| matches!(issuers, Issuers::One(_))),
             issuers,
@@ -243,6 +244,8 @@ mod tests {
             "IGNORED_SCOPES",
             "PATIENT_CLAIM",
             "FHIR_USER_CLAIM",
+            "SUBJECT_CLAIM",
+            "REQUIRE_SUBJECT",
             "SUBJECT_BASE_URLS",
             CONSISTENT_READ,
             SMART_CONFIGURATION,
@@ -280,6 +283,7 @@ mod tests {
             &[("SCOPE_PREFIX", "app:")],
             &[("IGNORED_SCOPES", "patient-portal, launch-pad user-admin")],
             &[("PATIENT_CLAIM", "/launch/patient"), ("FHIR_USER_CLAIM", "fhir_user")],
+            &[("SUBJECT_CLAIM", "/user/name"), ("REQUIRE_SUBJECT", "true")],
             &[("SUBJECT_BASE_URLS", "https://fhir.example/r4, http://10.0.0.1:8080")],
             &[(CONSISTENT_READ, "true")],
             &[(DYNAMODB_ENDPOINT, "http://127.0.0.1:8000")],
@@ -332,6 +336,7 @@ mod tests {
                 ] as &[&str],
             ),
             ("JWT_AUDIENCE", &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
+            ("REQUIRE_SUBJECT", &["yes", "TRUE"]),
             (
                 SMART_CONFIGURATION,
                 &[

@@ -140,6 +140,8 @@ async fn the_audit_line_names_request_principal_study_and_cost() {
         ("traceId", json!("Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1")),
         ("issuer", json!(local::ISSUER)),
         ("subject", json!("developer")),
+        ("reader", json!(format!("{} developer", local::ISSUER))),
+        ("sourceIp", json!("192.0.2.10")),
         ("site", json!("4")),
         ("study", json!("panoramic")),
         ("method", json!("GET")),

@@ -28,15 +28,23 @@ pub struct Access {
     pub patient_claim: ClaimPath,
     /// The claim that names the user's own resource.
     pub fhir_user_claim: ClaimPath,
+    /// The claim that names who reads, for the audit line.
+    pub subject_claim: ClaimPath,
+    /// Whether a token without that claim is rejected.
+    pub requires_subject: bool,
     /// The FHIR servers whose patients are this service's patients.
     pub subject_base_urls: Arc<[BaseUrl]>,
 }
+
+/// The claims that name the client, by issuer (RFC 9068 §2.2, OpenID Connect, Okta, Microsoft Entra ID).
+const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
 /// The caller, and what the token grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     issuer: Option<String>,
     subject: Option<String>,
+    client: Option<String>,
     sites: Result<Sites, Forbidden>,
     patients: Result<PatientFilter, Forbidden>,
 }
@@ -48,11 +56,16 @@ enum Sites {
 }
 
 impl Principal {
-    /// Reads verified claims. Fails if the scopes cannot be read.
+    /// Reads verified claims. Fails if the scopes cannot be read, or if a subject is required and missing.
     pub(super) fn from_claims(claims: &Value, access: &Access) -> Result<Self, TokenError> {
         let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
         let patients = access.patients(&Scopes::of(claims, &access.scopes)?, claims);
-        Ok(Self { issuer: text("iss"), subject: text("sub"), sites: access.sites(claims), patients })
+        let subject = access.subject_claim.find(claims).and_then(Value::as_str).map(str::to_owned);
+        if access.requires_subject && subject.as_deref().is_none_or(str::is_empty) {
+            return Err(TokenError::SubjectMissing);
+        }
+        let client = CLIENT_CLAIMS.into_iter().find_map(text);
+        Ok(Self { issuer: text("iss"), subject, client, sites: access.sites(claims), patients })
     }
 
     /// The token's `iss`. `None` only if the issuer is not checked and the token has none.
@@ -61,7 +74,13 @@ impl Principal {
         self.issuer.as_deref()
     }
 
-    /// The token's `sub`, if it has one.
+    /// The client that the token was issued to, if it says so.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// Who reads, by the configured claim, if the token has it.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
@@ -125,6 +144,8 @@ impl Default for Access {
             scopes: ScopeRules::default(),
             patient_claim: ClaimPath::named("patient"),
             fhir_user_claim: ClaimPath::named("fhirUser"),
+            subject_claim: ClaimPath::named("sub"),
+            requires_subject: false,
             subject_base_urls: Arc::new([]),
         }
     }
@@ -267,6 +288,23 @@ mod tests {
 
     fn grants(claims: &Value, access: &Access, site: &str) -> bool {
         authorize(claims, access, site).is_ok_and(|patients| patients.ids.is_none())
+    }
+
+    #[test]
+    fn the_subject_is_that_of_its_claim_and_the_client_that_of_the_first_claim_that_has_one() {
+        let access = Access {
+            subject_claim: ClaimPath::parse("/user/name").unwrap(),
+            requires_subject: true,
+            ..Access::default()
+        };
+        let claims = json!({ "sub": "s", "user": { "name": "u" }, "azp": "second", "appid": "last" });
+        let principal = Principal::from_claims(&claims, &access).unwrap();
+        assert_eq!((principal.subject(), principal.client()), (Some("u"), Some("second")));
+        for claims in
+            [json!({ "sub": "s" }), json!({ "user": { "name": "" } }), json!({ "user": { "name": 1 } })]
+        {
+            assert_eq!(Principal::from_claims(&claims, &access), Err(TokenError::SubjectMissing), "{claims}");
+        }
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub enum TokenError {
     CertificateMismatch,
     /// `sub` is not a string.
     SubjectMalformed,
+    /// The claim that names who reads is missing, and required.
+    SubjectMissing,
     /// `scope` or `scp` is neither a string nor a list of strings, or has a character that no scope has.
     ScopeMalformed,
 }
@@ -119,6 +121,7 @@ impl TokenError {
             }
             Self::CertificateMismatch => "The token is bound to another client certificate",
             Self::SubjectMalformed => "The subject of the token is malformed",
+            Self::SubjectMissing => "The token does not name its subject",
             Self::ScopeMalformed => "The scope of the token is malformed",
         })
     }
@@ -140,7 +143,7 @@ mod tests {
              header_unsupported type_refused algorithm_refused key_unknown key_ambiguous signature_invalid \
              claims_malformed issuer_wrong audience_wrong expiry_missing time_malformed token_expired \
              token_not_yet_valid issued_in_future proof_required certificate_mismatch subject_malformed \
-             scope_malformed"
+             subject_missing scope_malformed"
         );
     }
 

@@ -32,6 +32,9 @@ const SITE_CLAIM: Name = Name { variable: "SITE_CLAIM", member: "siteClaim" };
 const ALL_SITES: Name = Name { variable: "ALL_SITES", member: "allSites" };
 const PATIENT_CLAIM: Name = Name { variable: "PATIENT_CLAIM", member: "patientClaim" };
 const FHIR_USER_CLAIM: Name = Name { variable: "FHIR_USER_CLAIM", member: "fhirUserClaim" };
+const SUBJECT_CLAIM: Name = Name { variable: "SUBJECT_CLAIM", member: "subjectClaim" };
+/// Has no member: who must be named is not the issuer's to decide.
+const REQUIRE_SUBJECT: Name = Name { variable: "REQUIRE_SUBJECT", member: "" };
 const SMART_SCOPES: Name = Name { variable: "SMART_SCOPES", member: "smartScopes" };
 const SCOPE_PREFIX: Name = Name { variable: "SCOPE_PREFIX", member: "scopePrefix" };
 const IGNORED_SCOPES: Name = Name { variable: "IGNORED_SCOPES", member: "ignoredScopes" };
@@ -40,7 +43,7 @@ const SUBJECT_BASE_URLS: Name = Name { variable: "SUBJECT_BASE_URLS", member: "s
 const SITES: Name = Name { variable: "", member: "sites" };
 
 /// The members of an element.
-const MEMBERS: [Name; 15] = [
+const MEMBERS: [Name; 16] = [
     ISSUER,
     AUDIENCE,
     JWKS_URL,
@@ -51,6 +54,7 @@ const MEMBERS: [Name; 15] = [
     ALL_SITES,
     PATIENT_CLAIM,
     FHIR_USER_CLAIM,
+    SUBJECT_CLAIM,
     SMART_SCOPES,
     SCOPE_PREFIX,
     IGNORED_SCOPES,
@@ -262,6 +266,14 @@ fn access(source: Source<'_>) -> Result<Access, Error> {
         },
         patient_claim: claim(PATIENT_CLAIM)?.unwrap_or(default.patient_claim),
         fhir_user_claim: claim(FHIR_USER_CLAIM)?.unwrap_or(default.fhir_user_claim),
+        subject_claim: claim(SUBJECT_CLAIM)?.unwrap_or(default.subject_claim),
+        requires_subject: parsed(
+            source.or_default(REQUIRE_SUBJECT),
+            REQUIRE_SUBJECT,
+            |word| word.parse().ok(),
+            "true or false",
+        )?
+        .unwrap_or_default(),
         subject_base_urls: subject_base_urls(source.or_default(SUBJECT_BASE_URLS))?,
     })
 }
@@ -383,6 +395,7 @@ mod tests {
             "allSites": "role=OWN",
             "patientClaim": "own",
             "fhirUserClaim": "own",
+            "subjectClaim": "/own/subject",
             "smartScopes": "optional",
             "scopePrefix": "own/",
             "ignoredScopes": ["a,b"],
@@ -400,6 +413,7 @@ mod tests {
         let access = &issuer.access;
         assert_eq!(access.all_sites, AllSites::parse("role=OWN"));
         assert_eq!(access.only_sites, Some(vec![SiteId::parse("4").unwrap()]));
+        assert_eq!(Some(&access.subject_claim), ClaimPath::parse("/own/subject").as_ref());
         assert_eq!(access.scopes.requirement, SmartScopes::Optional);
         assert_eq!(access.scopes.ignored, ["a,b"]);
         assert!(access.subject_base_urls.is_empty());
