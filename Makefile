@@ -44,7 +44,7 @@ test: ## Run all tests; they need no service, no account and no container
 test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)
 	VECTORS_DIR=$(VECTORS_DIR) STUDIES_DIR=$(STUDIES_DIR) cargo test --workspace --locked collected -- --ignored
 
-TEMPLATES := template.yaml examples/private-api.yaml examples/deployer.yaml
+TEMPLATES := template.yaml $(wildcard examples/*.yaml)
 
 lint: .venv/sam/ready .venv/checkov/ready .venv/zizmor/ready tools/openapi-lint/node_modules/ready ## Check templates, also as SAM transforms them, openapi.yaml, workflows and tools
 	$(SAM) validate --lint

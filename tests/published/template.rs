@@ -83,17 +83,15 @@ fn the_table_has_the_keys_that_are_read() {
 
 #[test]
 fn the_data_outlives_the_stack() {
-    for (name, policy) in [
-        ("StudyTable", "Retain"),
-        ("FunctionLogs", "RetainExceptOnCreate"),
-        ("AccessLogs", "RetainExceptOnCreate"),
-    ] {
+    for name in ["StudyTable", "FunctionLogs", "AccessLogs"] {
         let resource = &template()["Resources"][name];
         assert_eq!(
             (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
-            (&json!(policy), &json!("Retain")),
+            (&json!("Retain"), &json!("Retain")),
             "{name}"
         );
+        let protection = &resource["Properties"]["DeletionProtectionEnabled"];
+        assert_eq!(protection, &json!({ "Ref": "DeletionProtection" }), "{name}");
     }
 }
 
