@@ -114,8 +114,8 @@ contract: .venv/contract/ready ## Hold the running service against openapi.yaml 
 clients: .venv/clients/ready examples/clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
 
-docs-page: tools/docs-page/node_modules/ready ## Try the page /docs of the local server in headless Chromium (SCREENSHOT=file.png)
-	$(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
+docs-page: tools/docs-page/node_modules/ready ## Try the page /docs, and pages of another origin, in headless Chromium (SCREENSHOT=file.png)
+	TOKEN=$$(cargo run --quiet --locked -p local --bin token) $(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
 
 issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://localhost:9443 behind a throw-away authority
 	$(NODE) node tools/issuer/issuer.js

@@ -1,12 +1,14 @@
 // Opens the page /docs of the local server in headless Chromium, sends the request that it has ready, and looks for the study in
-// the response. Fails on anything that the page wants from another host. The first argument, if any, is the file for a
-// screenshot.
+// the response. Fails on anything that the page wants from another host. Then two clients on a page of another origin read
+// the study, with TOKEN. The first argument, if any, is the file for a screenshot.
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const { LOCAL_PORT: port = '9000', PATH = '', CHROMIUM } = process.env;
+const { LOCAL_PORT: port = '9000', PATH = '', CHROMIUM, TOKEN: token } = process.env;
 // The examples of the parameter id, and the ids that they stand for.
 const STUDIES = { bitewings: 'Bitewings-2026', 'cone-beam-ct': 'cone-beam-ct', panoramic: 'panoramic' };
 const [screenshot] = process.argv.slice(2);
@@ -15,6 +17,46 @@ const names = ['chromium', 'chromium-browser', 'google-chrome'];
 const candidates = names.flatMap((name) => PATH.split(delimiter).map((folder) => join(folder, name)));
 const executablePath = CHROMIUM ?? candidates.find(existsSync);
 if (!executablePath) throw new Error(`none of ${names.join(', ')} is in PATH; set CHROMIUM`);
+
+/** What @medplum/core and plain fetch read on a page that another server has sent, so that the browser asks first. */
+async function readFromAnotherOrigin() {
+  const medplum = readFileSync(fileURLToPath(import.meta.resolve('@medplum/core')));
+  const server = createServer(({ url }, response) => {
+    const script = url === '/medplum.mjs';
+    response.setHeader('content-type', script ? 'text/javascript' : 'text/html');
+    response.end(script ? medplum : '<!doctype html><title>Another origin</title>');
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${server.address().port}/`);
+    const read = await page.evaluate(
+      async ({ site, token }) => {
+        const { MedplumClient } = await import('/medplum.mjs');
+        const client = new MedplumClient({ baseUrl: `${site}/`, fhirUrlPath: 'fhir/', fetch: fetch.bind(window) });
+        client.setAccessToken(token);
+        const study = await client.readResource('ImagingStudy', 'panoramic');
+        const headers = {
+          authorization: `Bearer ${token}`,
+          accept: 'application/fhir+json',
+          prefer: 'return=representation',
+          traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+          'x-request-id': 'page',
+        };
+        const response = await fetch(`${site}/fhir/ImagingStudy/panoramic`, { headers });
+        const { id } = await response.json();
+        const exposed = [response.headers.get('etag'), response.headers.get('last-modified')];
+        return { '@medplum/core': study.id, fetch: id, 'headers exposed': exposed.every(Boolean) };
+      },
+      { site: `http://127.0.0.1:${port}/site/4`, token },
+    );
+    const expected = { '@medplum/core': 'panoramic', fetch: 'panoramic', 'headers exposed': true };
+    if (JSON.stringify(read) !== JSON.stringify(expected)) throw new Error(JSON.stringify(read));
+    console.log('from another origin: @medplum/core and fetch read the study');
+  } finally {
+    server.close();
+  }
+}
 
 const browser = await chromium.launch({
   executablePath,
@@ -57,6 +99,7 @@ try {
     await page.screenshot({ path: screenshot });
   }
   console.log(`Chromium ${browser.version()}: each sample study is on the page`);
+  await readFromAnotherOrigin();
 } finally {
   await browser.close();
 }

@@ -24,7 +24,7 @@ use lambda_http::http::header::{AUTHORIZATION, ETAG, LAST_MODIFIED, RETRY_AFTER,
 use lambda_http::http::{HeaderName, Method};
 use lambda_http::{Body, RequestExt as _, http};
 use tokio::net::TcpListener;
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// What a request's body may be: none is expected, and none is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -143,7 +143,9 @@ fn any_origin() -> CorsLayer {
     let exposed =
         [ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")];
     CorsLayer::new()
-        .allow_origin(Any)
+        .allow_origin(AllowOrigin::mirror_request())
+        // Some clients (@medplum/core) ask for it always; no cookie means anything here.
+        .allow_credentials(true)
         .allow_methods([Method::GET, Method::HEAD])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed)
