@@ -8,7 +8,7 @@ use serde::Serialize;
 use table::attribute::{self, Item};
 use table::document::{Document, Properties};
 use table::error::DocumentError;
-use table::gzip::{inflate, join};
+use table::gzip::join;
 use table::id::{FhirId, SiteId};
 use table::read::{Head, read};
 use table::write::part_keys;
@@ -134,18 +134,19 @@ impl StudyItems {
         parts.filter(|part| study_of(part) != Some(&self.key))
     }
 
-    /// Whether the function can serve this, to clients that accept gzip and to those that do not.
+    /// Whether the function can serve this, to clients that accept gzip and to those that do not. A subject beside the
+    /// document must be the document's own.
     pub fn check(self) -> Result<(), DocumentError> {
-        let json = match read(self.head)? {
-            Head::Document(study) => study.document,
-            Head::Parts { .. } => {
+        let (document, properties) = match read(self.head)? {
+            Head::Document(study) => (study.document, study.properties),
+            Head::Parts { properties, .. } => {
                 let parts: Option<Vec<_>> = self.parts.into_iter().map(|(_, bytes)| bytes).collect();
-                Document::Gzip(join(&parts.ok_or(DocumentError::PartMissing)?)?)
+                (Document::Gzip(join(&parts.ok_or(DocumentError::PartMissing)?)?), properties)
             }
         };
-        match json {
-            Document::Gzip(gzip) => Properties::of(&inflate(&gzip)?).map(drop),
-            Document::Text(_) => Ok(()),
+        match document {
+            Document::Gzip(gzip) => Properties::of(&properties.inflate(&gzip, &[])?).map(drop),
+            Document::Text(_) => properties.check_subject(&[]),
         }
     }
 

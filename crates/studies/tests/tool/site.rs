@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
-use crate::{Bench, Ran, gzip, large_study, study};
+use crate::{Bench, Ran, gzip, large_study, study, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_reports_items_that_cannot_be_served() {
@@ -31,6 +31,20 @@ async fn check_reports_items_that_cannot_be_served() {
             "1 study can be served, 4 cannot, 0 orphaned parts"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_beside_a_document_that_names_another_is_reported_in_every_form() {
+    let bench = Bench::new().await;
+    let json = study("a", "");
+    for document in [text(&json), AttributeValue::B(Blob::new(gzip(&json)))] {
+        let put = bench.table.put_item().table_name(local::TABLE).item("siteId", text(local::SITE));
+        let put = put.item("id", text("a")).item("document", document).item("etag", text("\"1\""));
+        for (subject, status) in [("Patient/1", 0), ("Patient/2", 1)] {
+            put.clone().item("subject", text(subject)).send().await.unwrap();
+            assert_eq!(bench.run("check", &[]).await.status, status, "{subject}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
