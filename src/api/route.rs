@@ -61,8 +61,6 @@ impl Route {
             Some((".well-known", "smart-configuration")) => Self::SmartConfiguration,
             Some(("imaging-study", id)) if !id.contains('/') => Self::Study,
             Some(("ImagingStudy", id)) if !id.contains('/') => Self::FhirStudy,
-            None if tail.is_empty() || tail == "imaging-study" => Self::Unknown,
-            Some(("" | "imaging-study", _)) => Self::Unknown,
             _ => Self::UnsupportedFhir,
         }
     }
@@ -76,44 +74,52 @@ pub(crate) struct RequestPath<'a> {
 }
 
 impl<'a> RequestPath<'a> {
-    /// Reads the event's route and path parameters, `proxy` among them, or its raw path if it has none (function URLs, local servers). The
-    /// gateway delivers parameters decoded; the raw path is percent-decoded here, once.
+    /// Reads the event's route and path parameters, `proxy` among them, or its raw path if it has none (function URLs,
+    /// local servers). An HTTP API delivers parameters percent-decoded; those of a REST API and the raw path are decoded
+    /// here, once.
     pub(crate) fn of(request: &'a Request) -> Self {
         let raw = raw_path(request);
         let parameter = |name| request.path_parameters_ref().and_then(|parameters| parameters.first(name));
         let tail = |path: &'a str| path.rsplit_once("/fhir/").map(|(_, tail)| tail);
-        if let Some((site, proxy)) = parameter("siteId").zip(parameter("proxy")) {
-            return Self::below(site.into(), proxy, Cow::Borrowed);
+        let read: fn(&'a str) -> Cow<'a, str> = match request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV1(_)) => decode,
+            _ => Cow::Borrowed,
+        };
+        let Some(site) = parameter("siteId") else { return Self::of_raw(raw) };
+        if let Some(proxy) = parameter("proxy") {
+            return Self::below(site, proxy, read);
         }
-        if let Some(site) = parameter("siteId")
-            && let Some(tail) = event_route(request).and_then(tail).or_else(|| tail(raw))
-        {
-            match (Route::of_tail(tail), parameter("id")) {
-                (route @ (Route::Metadata | Route::SmartConfiguration), _) => {
-                    return Self { route, site: site.into(), id: "".into() };
-                }
-                (route @ (Route::Study | Route::FhirStudy), Some(id)) => {
-                    return Self { route, site: site.into(), id: id.into() };
-                }
-                _ => {}
+        let route = event_route(request).and_then(tail).or_else(|| tail(raw)).map(Route::of_tail);
+        match (route, parameter("id")) {
+            (Some(route @ (Route::Metadata | Route::SmartConfiguration)), _) => {
+                Self::new(route, read(site), "".into())
             }
+            (Some(route @ (Route::Study | Route::FhirStudy)), Some(id)) => {
+                Self::new(route, read(site), read(id))
+            }
+            _ => Self::of_raw(raw),
         }
-        Self::of_raw(raw)
     }
 
     fn of_raw(path: &'a str) -> Self {
         let mut segments = path.trim_start_matches('/').splitn(4, '/');
         let named = [(); 4].map(|()| segments.next());
         let [Some("site"), Some(site), Some("fhir"), Some(tail)] = named else {
-            return Self { route: Route::Unknown, site: "".into(), id: "".into() };
+            return Self::new(Route::Unknown, "".into(), "".into());
         };
-        Self::below(decode(site), tail, decode)
+        Self::below(site, tail, decode)
     }
 
-    /// The path of what follows a site's `/fhir/`.
-    fn below(site: Cow<'a, str>, tail: &'a str, decode: impl Fn(&'a str) -> Cow<'a, str>) -> Self {
+    /// The path of what follows a site's `/fhir/`. `read` makes identifiers of their text in the path.
+    fn below(site: &'a str, tail: &'a str, read: fn(&'a str) -> Cow<'a, str>) -> Self {
         let id = tail.split_once('/').map_or("", |(_, id)| id);
-        Self { route: Route::of_tail(tail), site, id: decode(id) }
+        Self::new(Route::of_tail(tail), read(site), read(id))
+    }
+
+    fn new(route: Route, site: Cow<'a, str>, id: Cow<'a, str>) -> Self {
+        // `_history`, `_search` and `$validate` stand where an id does (FHIR R4 http.html#summary).
+        let route = if id.starts_with(['_', '$']) { Route::UnsupportedFhir } else { route };
+        Self { route, site, id }
     }
 
     /// The path's site.
@@ -124,10 +130,6 @@ impl<'a> RequestPath<'a> {
     /// The study that the path names.
     pub(crate) fn study_ref(&self) -> Result<StudyRef, ApiError> {
         match self.route {
-            // `_history`, `_search` and `$validate` stand where an id does (FHIR R4 http.html#summary).
-            Route::Study | Route::FhirStudy if self.id.starts_with(['_', '$']) => {
-                Err(ApiError::InteractionNotSupported)
-            }
             Route::Study | Route::FhirStudy => {
                 Ok(StudyRef { site: self.site()?, study: FhirId::parse(&self.id)? })
             }
@@ -237,14 +239,7 @@ mod tests {
 
     #[test]
     fn another_path_is_no_route() {
-        for path in [
-            "/",
-            "/site/4/fhir/imaging-study",
-            "/site/4/fhir/imaging-study/a/b",
-            "/site/4/fhir/",
-            "/site/4/fhir",
-            "/sites/4/fhir/imaging-study/a",
-        ] {
+        for path in ["/", "/site/4", "/site/4/fhir", "/sites/4/fhir/imaging-study/a"] {
             assert_eq!(at(path), Err("route_unknown"), "{path}");
         }
     }
@@ -265,10 +260,28 @@ mod tests {
             "/site/4/fhir/ImagingStudy/$validate",
             "/site/4/fhir/ImagingStudy/%24validate",
             "/site/4/fhir/imaging-study/_history",
+            "/site/4/fhir/imaging-study",
+            "/site/4/fhir/imaging-study/a/b",
             "/site/4/fhir/imagingstudy/a",
+            "/site/4/fhir/",
         ] {
             assert_eq!(at(path), Err("interaction_not_supported"), "{path}");
         }
+    }
+
+    #[test]
+    fn an_interaction_in_the_place_of_an_id_is_no_study_on_either_route() {
+        for path in [
+            "/site/4/fhir/imaging-study/_history",
+            "/site/4/fhir/imaging-study/%24validate",
+            "/site/4/fhir/ImagingStudy/_search",
+        ] {
+            let request = http::Request::get(path).body(Body::Empty).unwrap();
+            assert_eq!(RequestPath::of(&request).route, Route::UnsupportedFhir, "{path}");
+        }
+        let history = serde_json::json!({ "siteId": "4", "id": "_history" });
+        let request = rest_event("/site/{siteId}/fhir/imaging-study/{id}", &history);
+        assert_eq!(RequestPath::of(&request).route, Route::UnsupportedFhir);
     }
 
     fn v2_event(route: &str, path: &str) -> Request {
@@ -319,6 +332,44 @@ mod tests {
             let found = RequestPath::of(&request).study_ref().map_err(|error| error.code());
             assert_eq!(found, expected, "{proxy}");
         }
+    }
+
+    fn rest_event(resource: &str, parameters: &serde_json::Value) -> Request {
+        let mut event: serde_json::Value =
+            serde_json::from_str(include_str!("../../events/found-rest-v1.json")).unwrap();
+        event["resource"] = resource.into();
+        event["requestContext"]["resourcePath"] = resource.into();
+        event["pathParameters"] = parameters.clone();
+        super::super::event::request(&event.to_string())
+    }
+
+    #[test]
+    fn the_path_parameters_of_a_rest_event_are_percent_decoded_once() {
+        let study = "/site/{siteId}/fhir/ImagingStudy/{id}";
+        let proxy = "/site/{siteId}/fhir/{proxy+}";
+        for (resource, site, name, value, expected) in [
+            (study, "a%7Eb", "id", "%41", Ok(target("a~b", "A"))),
+            (study, "4", "id", "%2541", Err("study_id_malformed")),
+            (study, "4", "id", "%24validate", Err("interaction_not_supported")),
+            (proxy, "a%7Eb", "proxy", "imaging-study/%41", Ok(target("a~b", "A"))),
+            (proxy, "4", "proxy", "ImagingStudy/a%2Fb", Err("study_id_malformed")),
+            (proxy, "4", "proxy", "ImagingStudy/%24validate", Err("interaction_not_supported")),
+            (proxy, "4%2F5", "proxy", "ImagingStudy/a", Err("site_id_malformed")),
+        ] {
+            let request = rest_event(resource, &serde_json::json!({ "siteId": site, name: value }));
+            let found = RequestPath::of(&request).study_ref().map_err(|error| error.code());
+            assert_eq!(found, expected, "{site} {value}");
+        }
+    }
+
+    #[test]
+    fn the_path_parameters_of_an_http_event_are_decoded_already() {
+        let mut event: serde_json::Value =
+            serde_json::from_str(include_str!("../../events/found.json")).unwrap();
+        event["pathParameters"] = serde_json::json!({ "siteId": "4", "id": "%41" });
+        let request = super::super::event::request(&event.to_string());
+        let found = RequestPath::of(&request).study_ref().map_err(|error| error.code());
+        assert_eq!(found, Err("study_id_malformed"));
     }
 
     #[test]

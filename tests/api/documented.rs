@@ -36,6 +36,7 @@ impl<'a> Row<'a> {
             ["an expired token"] => claims = Some(json!({ "exp": 1 })),
             ["a malformed", "siteId"] => site = "a:b",
             ["a malformed", "id"] => id = "a_b",
+            ["_history", "in place of the", "id"] => id = "_history",
             ["a scope for another resource"] => claims = Some(json!({ "scope": "user/Patient.r" })),
             ["another site"] => site = "5",
             ["no such study"] => id = "missing",
