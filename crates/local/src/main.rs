@@ -20,11 +20,14 @@ use imaging_study::auth::{Issuer, Issuers};
 use imaging_study::config::{log_level, process_env};
 use imaging_study::{Config, Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::{AUTHORIZATION, ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE};
-use lambda_http::http::{HeaderName, Method};
+use lambda_http::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS,
+    AUTHORIZATION, ORIGIN, VARY,
+};
+use lambda_http::http::{HeaderMap, HeaderValue};
 use lambda_http::{Body, RequestExt as _, http};
 use tokio::net::TcpListener;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// What a request's body may be: none is expected, and none is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -74,7 +77,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
     let docs = docs::routes(token.is_some());
-    let routes = axum::Router::new().fallback(respond).with_state(service).merge(docs).layer(any_origin());
+    let routes = axum::Router::new().fallback(respond).with_state(service).merge(docs);
     axum::serve(http, routes)
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;
@@ -138,29 +141,37 @@ async fn load(client: &Client) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lets a page of any origin read, as a gateway with CORS lets those of its list.
-fn any_origin() -> CorsLayer {
-    let exposed =
-        [ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")];
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::mirror_request())
-        // Some clients (@medplum/core) ask for it always; no cookie means anything here.
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::HEAD])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(exposed)
-}
-
 /// Hands a request to the function's handler, as the gateway would.
 async fn respond(State(service): State<Arc<Service>>, request: Request) -> axum::response::Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
     let query: QueryMap = parts.uri.query().unwrap_or_default().parse().unwrap_or_default();
+    let cors = cors_headers(&parts.headers);
     let request = http::Request::from_parts(parts, Body::from(body.to_vec()));
-    service
+    let mut response = service
         .handle(request.with_query_string_parameters(query))
         .await
-        .map(|body| axum::body::Body::from(body.to_vec()))
+        .map(|body| axum::body::Body::from(body.to_vec()));
+    response.headers_mut().extend(cors);
+    response
+}
+
+/// What a gateway with CORS adds to a response for a page of an origin in its list: here, of any.
+fn cors_headers(request: &HeaderMap) -> HeaderMap {
+    const EXPOSED: &str = "etag, last-modified, retry-after, www-authenticate, x-request-id";
+    let mut headers = HeaderMap::new();
+    if let Some(origin) = request.get(ORIGIN) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        // Some clients (@medplum/core) ask for it always; no cookie means anything here.
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Origin"));
+        if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+    }
+    headers
 }
 
 /// Which tokens the service accepts, a line for each issuer.

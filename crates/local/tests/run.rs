@@ -31,7 +31,8 @@ fn a_page_of_any_origin_may_read_with_any_header() {
         "access-control-request-method: GET\r\naccess-control-request-headers: authorization,x-medplum\r\n";
     let preflight = server.send(&format!("OPTIONS {STUDY}"), &format!("{origin}{asked}"));
     for line in [
-        "HTTP/1.1 200 ",
+        "HTTP/1.1 204 ",
+        "allow: GET, HEAD, OPTIONS",
         "access-control-allow-origin: http://127.0.0.1:1",
         "access-control-allow-headers: authorization,x-medplum",
     ] {
@@ -46,6 +47,16 @@ fn a_page_of_any_origin_may_read_with_any_header() {
     ] {
         assert!(response.contains(line), "{line}: {response}");
     }
+}
+
+#[test]
+fn options_that_no_page_asks_for_is_the_functions_own_response() {
+    let response = Server::start(&[]).send(&format!("OPTIONS {STUDY}"), "");
+    assert!(
+        response.contains("HTTP/1.1 204 ") && response.contains("allow: GET, HEAD, OPTIONS"),
+        "{response}"
+    );
+    assert!(!response.contains("access-control-"), "{response}");
 }
 
 #[test]
