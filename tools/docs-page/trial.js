@@ -1,6 +1,7 @@
 // Opens the page /docs of the local server in headless Chromium, sends the request that it has ready, and looks for the study in
 // the response. Fails on anything that the page wants from another host. Then two clients on a page of another origin read
-// the study, with TOKEN. The first argument, if any, is the file for a screenshot.
+// the study, with TOKEN, and send no header that the template does not allow. The first argument, if any, is the file for
+// a screenshot.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -18,6 +19,9 @@ const candidates = names.flatMap((name) => PATH.split(delimiter).map((folder) =>
 const executablePath = CHROMIUM ?? candidates.find(existsSync);
 if (!executablePath) throw new Error(`none of ${names.join(', ')} is in PATH; set CHROMIUM`);
 
+/** The headers that the template allows pages to send. */
+const ALLOWED = /CorsAllowHeaders:[^}]*?Default: '([^']+)'/.exec(readFileSync('template.yaml', 'utf8'))[1].split(',');
+
 /** What @medplum/core and plain fetch read on a page that another server has sent, so that the browser asks first. */
 async function readFromAnotherOrigin() {
   const medplum = readFileSync(fileURLToPath(import.meta.resolve('@medplum/core')));
@@ -29,6 +33,12 @@ async function readFromAnotherOrigin() {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
     const page = await browser.newPage();
+    const asked = new Set();
+    const network = await page.context().newCDPSession(page);
+    network.on('Network.requestWillBeSentExtraInfo', ({ headers }) => {
+      for (const name of headers['Access-Control-Request-Headers']?.split(',') ?? []) asked.add(name);
+    });
+    await network.send('Network.enable');
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     const read = await page.evaluate(
       async ({ site, token }) => {
@@ -52,7 +62,9 @@ async function readFromAnotherOrigin() {
     );
     const expected = { '@medplum/core': 'panoramic', fetch: 'panoramic', 'headers exposed': true };
     if (JSON.stringify(read) !== JSON.stringify(expected)) throw new Error(JSON.stringify(read));
-    console.log('from another origin: @medplum/core and fetch read the study');
+    const refused = [...asked].filter((name) => !ALLOWED.includes(name));
+    if (!asked.has('x-medplum') || refused.length > 0) throw new Error(`CorsAllowHeaders: ${refused} of ${[...asked]}`);
+    console.log(`from another origin: @medplum/core and fetch read the study, with ${[...asked].join(', ')}`);
   } finally {
     server.close();
   }
