@@ -4,6 +4,7 @@
 //! that are not known. No line contains a token, a claim but those that name issuer, subject and client, or
 //! anything of a document.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lambda_http::http::header::CONTENT_ENCODING;
@@ -209,11 +210,12 @@ fn gateway_request_id(request: &Request) -> Option<&str> {
 }
 
 fn source_ip(request: &Request) -> Option<&str> {
-    match request.request_context_ref()? {
+    let address = match request.request_context_ref()? {
         RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref(),
         RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref(),
         _ => None,
-    }
+    };
+    address.filter(|address| address.parse::<IpAddr>().is_ok())
 }
 
 /// The trace id of a well-formed `traceparent` (W3C Trace Context §3.2): version, trace id, parent id and flags in
