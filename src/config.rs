@@ -9,12 +9,12 @@ use std::path::PathBuf;
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 
 use self::issuers::issuers;
 pub use self::source::Error;
 use self::source::{Environment, required, text};
+use crate::api::SmartConfiguration;
 use crate::auth::Issuers;
 use crate::aws::Account;
 
@@ -37,8 +37,8 @@ pub struct Config {
     pub consistent_read: bool,
     /// The issuers whose tokens are accepted.
     pub issuers: Issuers,
-    /// `SMART_CONFIGURATION`: the JSON of `.well-known/smart-configuration`; none where several issuers would need several.
-    pub smart_configuration: Option<String>,
+    /// `SMART_CONFIGURATION`: the document of `.well-known/smart-configuration`. `None` with several issuers.
+    pub smart_configuration: Option<SmartConfiguration>,
     /// `JWT_CA_BUNDLE`: a PEM file of the certificate authorities to trust when keys are fetched, instead of the system's.
     pub jwt_ca_bundle: Option<PathBuf>,
     /// `AWS_ENDPOINT_URL_DYNAMODB`: the URL of DynamoDB, if not the region's public endpoint.
@@ -75,12 +75,12 @@ impl Config {
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let table_name = table_name(&env)?;
         let issuers = issuers(&env)?;
-        let smart_configuration = smart_configuration(&env)?;
+        let smart_configuration = smart_configuration(&env, &issuers)?;
         Ok(Self {
             table_name,
             consistent_read: flag(&env, CONSISTENT_READ)?,
-            smart_configuration: smart_configuration.filter(|_| matches!(issuers, Issuers::One(_))),
             issuers,
+            smart_configuration,
             jwt_ca_bundle: text(&env, JWT_CA_BUNDLE)?.map(PathBuf::from),
             dynamodb_endpoint: dynamodb_endpoint(&env)?,
             aws_ca_bundle: text(&env, AWS_CA_BUNDLE)?.map(PathBuf::from),
@@ -114,18 +114,19 @@ fn table_name(env: Environment<'_>) -> Result<String, Error> {
     }
 }
 
-/// The members that SMART App Launch 2.2 §2.0.10 requires wherever tokens are issued; the rest is the operator's.
-fn smart_configuration(env: Environment<'_>) -> Result<Option<String>, Error> {
-    const EXPECTED: &str = "a JSON object with a text token_endpoint and a list of texts capabilities";
+/// Validated in any case. With several issuers it would have to say where the tokens of each come from.
+fn smart_configuration(env: Environment<'_>, issuers: &Issuers) -> Result<Option<SmartConfiguration>, Error> {
+    const EXPECTED: &str = "a JSON object without duplicate members, in which token_endpoint is an https URL and \
+                            capabilities a list of strings";
     let Some(json) = text(env, SMART_CONFIGURATION)? else { return Ok(None) };
-    let value: Value = serde_json::from_str(&json).unwrap_or_default();
-    let capabilities = value["capabilities"].as_array();
-    if value["token_endpoint"].is_string()
-        && capabilities.is_some_and(|capabilities| capabilities.iter().all(Value::is_string))
-    {
-        Ok(Some(value.to_string()))
-    } else {
-        Err(Error::must_be(SMART_CONFIGURATION, EXPECTED))
+    let parsed = SmartConfiguration::parse(&json);
+    let configuration = parsed.ok_or_else(|| Error::must_be(SMART_CONFIGURATION, EXPECTED))?;
+    match issuers {
+        Issuers::One(_) => Ok(Some(configuration)),
+        Issuers::Several(_) => {
+            tracing::warn!("{SMART_CONFIGURATION} has no effect with several issuers");
+            Ok(None)
+        }
     }
 }
 
@@ -291,6 +292,10 @@ mod tests {
             &[(MAX_CONCURRENCY, "64")],
             &[(
                 SMART_CONFIGURATION,
+                r#" {"token_endpoint":"https://issuer.example/token?a=b","capabilities":["launch-ehr"],"a":{"b":1}} "#,
+            )],
+            &[(
+                SMART_CONFIGURATION,
                 r#"{"token_endpoint":"https://issuer.example/token","capabilities":[]}"#,
             )],
         ] {
@@ -337,18 +342,7 @@ mod tests {
             ),
             ("JWT_AUDIENCE", &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
             ("REQUIRE_SUBJECT", &["yes", "TRUE"]),
-            (
-                SMART_CONFIGURATION,
-                &[
-                    "{",
-                    "[]",
-                    "{}",
-                    r#"["https://issuer.example/token",[]]"#,
-                    r#"{"token_endpoint":"https://issuer.example/token"}"#,
-                    r#"{"token_endpoint":1,"capabilities":[]}"#,
-                    r#"{"token_endpoint":"https://issuer.example/token","capabilities":"launch"}"#,
-                ],
-            ),
+            (SMART_CONFIGURATION, &["{", "[]", r#"{"capabilities":[]}"#]),
             (
                 "JWT_JWKS_URL",
                 &[
@@ -423,6 +417,17 @@ mod tests {
     }
 
     #[test]
+    fn with_several_issuers_there_is_no_smart_configuration_but_a_wrong_one_still_stops_the_start() {
+        let list = r#"[{"issuer":"https://a.example","audience":"a","sites":["4"]}]"#;
+        let several = [("JWT_ISSUERS", list), ("JWT_ISSUER", ""), ("JWT_AUDIENCE", "")];
+        let smart = r#"{"token_endpoint":"https://issuer.example/token","capabilities":[]}"#;
+        let with = |value| config(&[several.as_slice(), &[(SMART_CONFIGURATION, value)]].concat());
+        assert!(with(smart).unwrap().smart_configuration.is_none());
+        assert!(with("{}").is_err());
+        assert!(config(&[(SMART_CONFIGURATION, smart)]).unwrap().smart_configuration.is_some());
+    }
+
+    #[test]
     fn a_missing_variable_is_rejected_by_name() {
         for variable in [TABLE_NAME, "JWT_ISSUER", "JWT_AUDIENCE"] {
             assert!(
@@ -481,6 +486,7 @@ mod tests {
             ("JWT_JWKS_SECRET_ARN", secret.to_owned()),
             ("JWT_JWKS_URL", format!("https://user:{secret}@issuer.example")),
             ("ALL_SITES", secret.to_owned()),
+            (SMART_CONFIGURATION, format!(r#"{{"token_endpoint":"https://{secret}@issuer.example"}}"#)),
         ] {
             assert!(!message(&[(variable, &value)]).contains(secret), "{variable}");
         }

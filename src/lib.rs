@@ -19,6 +19,6 @@ pub mod config;
 mod service;
 pub mod store;
 
-pub use api::{ApiError, Event, MalformedEvent, Media};
+pub use api::{ApiError, Event, MalformedEvent, Media, SmartConfiguration};
 pub use config::Config;
 pub use service::Service;

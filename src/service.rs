@@ -13,8 +13,8 @@ use serde::Serialize;
 use table::error::chain;
 
 use crate::api::{
-    self, ApiError, Event, MalformedEvent, Media, Metadata, Payload, PayloadFormat, RequestPath,
-    ResponseOptions, Route,
+    self, ApiError, Event, MalformedEvent, Metadata, Payload, PayloadFormat, RequestPath, ResponseOptions,
+    Route, SmartConfiguration,
 };
 use crate::audit::{self, Audit};
 use crate::auth::{ClientCertificate, Forbidden, Https, Verifier};
@@ -27,7 +27,7 @@ pub struct Service {
     verifier: Verifier,
     store: Store,
     metadata: Metadata,
-    smart_configuration: Option<String>,
+    smart_configuration: Option<SmartConfiguration>,
     cold: AtomicBool,
 }
 
@@ -39,11 +39,11 @@ impl Service {
         Self { verifier, store, metadata, smart_configuration: None, cold: AtomicBool::new(true) }
     }
 
-    /// The same service with this JSON as its `.well-known/smart-configuration`.
+    /// The same service with this `.well-known/smart-configuration`.
     #[must_use]
-    pub fn with_smart_configuration(self, json: Option<String>) -> Self {
-        let metadata = Metadata::new(self.verifier.issuer(), json.is_some());
-        Self { metadata, smart_configuration: json, ..self }
+    pub fn with_smart_configuration(self, smart_configuration: Option<SmartConfiguration>) -> Self {
+        let metadata = Metadata::new(self.verifier.issuer(), smart_configuration.is_some());
+        Self { metadata, smart_configuration, ..self }
     }
 
     /// A service with the clients that `config` describes.
@@ -98,11 +98,7 @@ impl Service {
         let (mut response, reason, cause) = match outcome {
             Ok(response) if response.status() == StatusCode::NOT_MODIFIED => (response, "not_modified", None),
             Ok(response) => (response, "ok", None),
-            Err(error) => {
-                let default = path.route.default_media();
-                let media = Media::requested(&request, default).unwrap_or(default);
-                (error.response(media), error.code(), error.cause())
-            }
+            Err(error) => (error.response(path.route.error_media(&request)), error.code(), error.cause()),
         };
         if request.method() == Method::HEAD {
             api::without_body(&mut response);
@@ -124,7 +120,7 @@ impl Service {
             (&Method::OPTIONS, _) => Ok(api::options()),
             (&Method::GET | &Method::HEAD, Route::Metadata) => self.metadata.response(request, path),
             (&Method::GET | &Method::HEAD, Route::SmartConfiguration) => {
-                api::smart_configuration(self.smart_configuration.as_deref(), path)
+                SmartConfiguration::response(self.smart_configuration.as_ref(), request, path)
             }
             (&Method::GET | &Method::HEAD, _) => self.study(request, path, audit).await,
             _ => Err(ApiError::MethodNotAllowed),

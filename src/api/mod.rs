@@ -19,5 +19,5 @@ pub use self::negotiation::Media;
 pub(crate) use self::payload::{Payload, PayloadFormat};
 pub(crate) use self::reply::{body_len, options, without_body};
 pub(crate) use self::route::{RequestPath, Route};
-pub(crate) use self::smart_configuration::smart_configuration;
+pub use self::smart_configuration::SmartConfiguration;
 pub(crate) use self::study::{ResponseOptions, response_to_head, response_to_study};

@@ -47,10 +47,17 @@ impl Route {
     #[must_use]
     pub fn default_media(self) -> Media {
         match self {
-            Self::FhirStudy | Self::Metadata | Self::SmartConfiguration | Self::UnsupportedFhir => {
-                Media::FhirJson
-            }
-            Self::Study | Self::Unknown => Media::Json,
+            Self::FhirStudy | Self::Metadata | Self::UnsupportedFhir => Media::FhirJson,
+            Self::Study | Self::SmartConfiguration | Self::Unknown => Media::Json,
+        }
+    }
+
+    /// The media type of an error. SMART's own route is `application/json` throughout.
+    pub(crate) fn error_media(self, request: &Request) -> Media {
+        let default = self.default_media();
+        match self {
+            Self::SmartConfiguration => default,
+            _ => Media::requested(request, default).unwrap_or(default),
         }
     }
 

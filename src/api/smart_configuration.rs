@@ -1,23 +1,84 @@
-//! `.well-known/smart-configuration`: where tokens come from, in the operator's words (SMART App Launch 2.2 §2.0.10).
+//! `.well-known/smart-configuration`: where tokens come from, in the operator's words (SMART App Launch 2.2
+//! conformance.html#using-well-known).
 
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
-use lambda_http::{Body, Response};
+use lambda_http::http::HeaderValue;
+use lambda_http::http::header::{CACHE_CONTROL, VARY};
+use lambda_http::{Body, Request, Response};
+use serde_json::Value;
+use table::document::{Document, Properties, digest_tag};
 
 use super::error::ApiError;
-use super::reply::{PUBLIC, response};
+use super::negotiation::{Coding, Media};
+use super::reply::PUBLIC;
 use super::route::RequestPath;
+use super::study::{ResponseOptions, respond};
+use super::subset::Subset;
+use crate::auth::{is_https_url, strict_json_object};
 
-/// The response, whatever the client accepts: always `application/json`. The same for every well-formed site, known or not;
-/// 404 if nothing is configured.
-pub(crate) fn smart_configuration(
-    configured: Option<&str>,
-    path: &RequestPath<'_>,
-) -> Result<Response<Body>, ApiError> {
-    path.site()?;
-    let json = configured.ok_or(ApiError::RouteNotFound)?;
-    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-    let mut response = response(StatusCode::OK, headers, Body::Text(json.to_owned()));
-    response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
-    Ok(response)
+/// The operator's document.
+#[derive(Clone, Debug)]
+pub struct SmartConfiguration {
+    json: String,
+    properties: Properties,
+}
+
+impl SmartConfiguration {
+    /// Parses a JSON object without duplicate members. `token_endpoint` must be an `https` URL without user name and
+    /// fragment, and `capabilities` a list of strings; everything else is the operator's to say.
+    #[must_use]
+    pub fn parse(json: &str) -> Option<Self> {
+        let members = strict_json_object(json.as_bytes())?;
+        let is_usable = members["token_endpoint"].as_str().is_some_and(is_https_url)
+            && members["capabilities"].as_array().is_some_and(|list| list.iter().all(Value::is_string));
+        is_usable.then(|| Self { json: json.to_owned(), properties: Properties::of_tag(digest_tag(json)) })
+    }
+
+    /// The response for every well-formed site, known or not; 404 if nothing is `configured`. `Accept` and `_format` have no
+    /// effect: SMART requires `application/json` whatever they say.
+    pub(crate) fn response(
+        configured: Option<&Self>,
+        request: &Request,
+        path: &RequestPath<'_>,
+    ) -> Result<Response<Body>, ApiError> {
+        path.site()?;
+        let Self { json, properties } = configured.ok_or(ApiError::RouteNotFound)?;
+        let coding = Coding::of(request.headers()).ok_or(ApiError::CodingNotAcceptable)?;
+        let options = ResponseOptions { media: Media::Json, coding, subset: Subset::Whole };
+        let mut response = respond(request, Document::Text(json.clone()), properties, &options)?;
+        response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_an_object_with_an_https_token_endpoint_and_a_list_of_capabilities() {
+        for json in [
+            "{",
+            "[]",
+            "{}",
+            r#"["https://issuer.example/token",[]]"#,
+            r#"{"token_endpoint":"https://issuer.example/token"}"#,
+            r#"{"token_endpoint":1,"capabilities":[]}"#,
+            r#"{"token_endpoint":"https://issuer.example/token","capabilities":"launch"}"#,
+            r#"{"token_endpoint":"https://issuer.example/token","capabilities":["launch",1]}"#,
+            r#"{"token_endpoint":"https://issuer.example/token","capabilities":null}"#,
+            r#"{"capabilities":[]}"#,
+            r#"{"token_endpoint":"http://issuer.example/token","capabilities":[]}"#,
+            r#"{"token_endpoint":"/token","capabilities":[]}"#,
+            r#"{"token_endpoint":"https://u:p@issuer.example/token","capabilities":[]}"#,
+            r#"{"token_endpoint":"https://issuer.example/token#a","capabilities":[]}"#,
+            r#"{"token_endpoint":"https://issuer.example/token","capabilities":[],"capabilities":[]}"#,
+            r#"{"token_endpoint":"https://issuer.example/token","capabilities":[],"a":{"b":1,"b":2}}"#,
+            r#"{"token_endpoint":"https://issuer.example/token","capabilities":[]} x"#,
+        ] {
+            assert!(SmartConfiguration::parse(json).is_none(), "{json}");
+        }
+        let least = r#"{"token_endpoint":"https://issuer.example/token","capabilities":[]}"#;
+        assert!(SmartConfiguration::parse(least).is_some());
+    }
 }

@@ -134,6 +134,11 @@ impl HttpsUrl {
     }
 }
 
+/// Whether a text is an absolute `https` URL without user name and fragment.
+pub(crate) fn is_https_url(text: &str) -> bool {
+    HttpsUrl::parse(text).is_ok()
+}
+
 /// Without the query, which may hold a key of its own.
 impl std::fmt::Display for HttpsUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

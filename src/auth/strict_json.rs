@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 /// Parses a JSON object. `None` if it is not UTF-8, not JSON, not an object or not all of `bytes`, if it has a duplicate
 /// member, or if it is nested more than 128 levels deep.
-pub(super) fn object(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn object(bytes: &[u8]) -> Option<Value> {
     let Strict(value) = serde_json::from_slice(bytes).ok()?;
     value.is_object().then_some(value)
 }

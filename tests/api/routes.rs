@@ -1,6 +1,7 @@
 //! FHIR's own routes: `ImagingStudy/{id}` and `metadata`.
 
 use super::*;
+use imaging_study::SmartConfiguration;
 use tracing::level_filters::LevelFilter;
 
 /// A service whose table does not exist.
@@ -65,27 +66,90 @@ async fn metadata_has_no_body_under_head_and_the_same_headers() {
     assert_eq!(head.headers()["etag"], get.headers()["etag"]);
 }
 
+const SMART_CONFIGURATION: &str =
+    r#"{ "token_endpoint": "https://issuer.example/token", "capabilities": ["permission-v2"], "z": 1.10 }"#;
+
+fn smart(service: Service) -> Service {
+    service.with_smart_configuration(Some(SmartConfiguration::parse(SMART_CONFIGURATION).unwrap()))
+}
+
+fn smart_configuration(site: &str) -> Builder {
+    http::Request::get(format!("/site/{site}/fhir/.well-known/smart-configuration"))
+}
+
+async fn smart_answer(request: Builder) -> Response<Body> {
+    smart(without_a_table()).handle(request.body(Body::Empty).unwrap()).await
+}
+
 #[tokio::test]
-async fn the_smart_configuration_is_sent_as_configured_without_a_token_and_else_404() {
-    let path = "/site/4/fhir/.well-known/smart-configuration";
-    let ask =
-        || http::Request::get(path).header("accept", "application/fhir+json").body(Body::Empty).unwrap();
-    let without = without_a_table();
-    assert_eq!(without.handle(ask()).await.status(), 404);
-    let json = r#"{"capabilities":["client-confidential-symmetric"],"token_endpoint":"https://issuer.example/token"}"#;
-    let with = without.with_smart_configuration(Some(json.to_owned()));
-    let response = with.handle(ask()).await;
-    assert_eq!((response.status(), body(&response).as_str()), (StatusCode::OK, json));
+async fn the_smart_configuration_needs_no_token_and_is_json_to_the_byte_whatever_the_client_accepts() {
+    for accept in ["application/fhir+json", "application/fhir+json,application/json", "text/html", "*/*;q=0"]
+    {
+        let response = smart_answer(smart_configuration("4").header("accept", accept)).await;
+        assert_eq!(
+            (response.status(), body(&response).as_str()),
+            (StatusCode::OK, SMART_CONFIGURATION),
+            "{accept}"
+        );
+        assert_eq!(header(response.headers(), "content-type"), Some("application/json"), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn the_smart_configuration_may_be_kept_for_five_minutes() {
+    let headers = smart_answer(smart_configuration("4")).await.headers().clone();
+    assert_eq!(header(&headers, "cache-control"), Some("public, max-age=300"));
+    assert_eq!(header(&headers, "vary"), Some("Accept-Encoding"));
+}
+
+#[tokio::test]
+async fn the_smart_configuration_is_not_sent_again_to_a_client_that_has_it() {
+    let first = smart_answer(smart_configuration("4")).await;
+    let etag = header(first.headers(), "etag").expect("an entity tag").to_owned();
+    let again = smart_answer(smart_configuration("no-such-site").header("if-none-match", &etag)).await;
+    assert_eq!((again.status(), body(&again).as_str()), (StatusCode::NOT_MODIFIED, ""));
+    assert_eq!(header(again.headers(), "cache-control"), Some("public, max-age=300"));
+    assert_eq!(header(again.headers(), "etag"), Some(etag.as_str()));
+    let other = smart_answer(smart_configuration("4").header("if-match", "\"another\"")).await;
+    assert_eq!(other.status(), 412);
+}
+
+#[tokio::test]
+async fn the_smart_configuration_has_no_body_under_head_and_the_same_headers() {
+    let get = smart_answer(smart_configuration("4")).await;
+    let head = smart_answer(smart_configuration("4").method("HEAD")).await;
+    assert_eq!(body(&head), "");
+    assert_eq!(
+        header(head.headers(), "content-length"),
+        Some(SMART_CONFIGURATION.len().to_string().as_str())
+    );
+    assert_eq!(head.headers()["etag"], get.headers()["etag"]);
+}
+
+#[tokio::test]
+async fn every_error_of_the_smart_configuration_is_json_and_may_not_be_cached() {
+    for (request, status) in [
+        (smart_configuration("a:b"), 400),
+        (smart_configuration("4").method("POST"), 405),
+        (smart_configuration("4").header("accept-encoding", "identity;q=0"), 406),
+    ] {
+        let response = smart_answer(request.header("accept", "application/fhir+json")).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(header(response.headers(), "content-type"), Some("application/json"), "{status}");
+        assert_eq!(header(response.headers(), "cache-control"), Some("no-store"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_smart_configuration_its_route_is_404_without_a_token() {
+    let response = answer(smart_configuration("4")).await;
+    assert_eq!(response.status(), 404);
     assert_eq!(header(response.headers(), "content-type"), Some("application/json"));
-    assert_eq!(header(response.headers(), "cache-control"), Some("public, max-age=300"));
-    let malformed = http::Request::get(path.replace('4', "a:b")).body(Body::Empty).unwrap();
-    assert_eq!(with.handle(malformed).await.status(), 400);
 }
 
 #[tokio::test]
 async fn metadata_says_smart_only_where_it_is_configured() {
-    for (json, code) in [(None, "OAuth"), (Some("{}".to_owned()), "SMART-on-FHIR")] {
-        let service = without_a_table().with_smart_configuration(json);
+    for (service, code) in [(without_a_table(), "OAuth"), (smart(without_a_table()), "SMART-on-FHIR")] {
         let response = service.handle(metadata("4").body(Body::Empty).unwrap()).await;
         let statement: Value = serde_json::from_str(&body(&response)).unwrap();
         assert_eq!(statement["rest"][0]["security"]["service"][0]["coding"][0]["code"], code);

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 const STUDY: &str = "/site/{siteId}/fhir/imaging-study/{id}";
 const FHIR_STUDY: &str = "/site/{siteId}/fhir/ImagingStudy/{id}";
 const METADATA: &str = "/site/{siteId}/fhir/metadata";
+const SMART_CONFIGURATION: &str = "/site/{siteId}/fhir/.well-known/smart-configuration";
 
 #[test]
 fn the_statuses_are_those_of_the_code_and_the_gateways_own() {
@@ -31,9 +32,15 @@ fn the_statuses_are_those_of_the_code_and_the_gateways_own() {
     };
     let of_study: BTreeSet<_> =
         refusals().iter().map(|refusal| refusal.status().as_u16().to_string()).collect();
-    // Neither the token nor the table can fail a request for metadata.
+    // Neither the token nor the table can fail a request for these two, and only the second may be missing.
     let of_metadata = BTreeSet::from(["400", "405", "406", "412", "500"].map(str::to_owned));
-    for (path, mut statuses) in [(STUDY, of_study.clone()), (FHIR_STUDY, of_study), (METADATA, of_metadata)] {
+    let of_smart = of_metadata.iter().cloned().chain(["404".to_owned()]).collect();
+    for (path, mut statuses) in [
+        (STUDY, of_study.clone()),
+        (FHIR_STUDY, of_study),
+        (METADATA, of_metadata),
+        (SMART_CONFIGURATION, of_smart),
+    ] {
         statuses.extend(["200", "304", "429"].map(str::to_owned));
         assert_eq!(documented(path, "get"), statuses, "{path}");
         statuses.remove("405");

@@ -116,6 +116,18 @@ pub fn jwks() -> String {
     json!({ "keys": [key] }).to_string()
 }
 
+/// Where the tokens of [`ISSUER`] would come from, if it existed (SMART App Launch 2.2 conformance.html#using-well-known).
+fn smart_configuration() -> String {
+    json!({
+        "authorization_endpoint": format!("{ISSUER}/authorize"),
+        "token_endpoint": format!("{ISSUER}/token"),
+        "grant_types_supported": ["authorization_code", "client_credentials"],
+        "code_challenge_methods_supported": ["S256"],
+        "capabilities": ["client-confidential-asymmetric", "permission-v2"],
+    })
+    .to_string()
+}
+
 /// The environment of a function that trusts the development key and reads from `endpoint`.
 pub fn environment(endpoint: &str) -> HashMap<String, String> {
     [
@@ -123,6 +135,7 @@ pub fn environment(endpoint: &str) -> HashMap<String, String> {
         ("JWT_ISSUER", ISSUER),
         ("JWT_AUDIENCE", AUDIENCE),
         ("JWT_JWKS", &jwks()),
+        ("SMART_CONFIGURATION", &smart_configuration()),
         ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -42,7 +42,7 @@ const TABLE_VARIABLES: [&str; 7] = [
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 ];
-/// The variables that replace the development key by an issuer's keys.
+/// The variables that replace the built-in issuer.
 const ISSUER_VARIABLES: [&str; 4] = ["JWT_ISSUER", "JWT_JWKS_URL", "JWT_ISSUERS", "JWT_ISSUERS_FILE"];
 
 #[tokio::main]
@@ -95,6 +95,7 @@ fn config(endpoint: &str) -> Result<Config, Box<dyn Error>> {
     built_in.extend(local::ACCOUNT.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if ISSUER_VARIABLES.iter().any(|name| variable(name).is_some()) {
         built_in.remove("JWT_JWKS");
+        built_in.remove("SMART_CONFIGURATION");
     }
     if ["JWT_ISSUERS", "JWT_ISSUERS_FILE"].iter().any(|name| variable(name).is_some()) {
         built_in.remove("JWT_ISSUER");

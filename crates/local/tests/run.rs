@@ -90,6 +90,14 @@ fn an_own_issuer_replaces_the_development_key() {
 }
 
 #[test]
+fn the_smart_configuration_is_that_of_the_built_in_issuer_only() {
+    let path = "/site/4/fhir/.well-known/smart-configuration";
+    let built_in = Server::start(&[]).send(&format!("GET {path}"), "");
+    assert!(built_in.contains(r#""token_endpoint":"https://issuer.example/token""#), "{built_in}");
+    assert_eq!(Server::start(&[("JWT_ISSUER", "https://127.0.0.1:1")]).get(path, "none"), 404);
+}
+
+#[test]
 fn a_variable_that_the_development_token_does_not_fit_is_not_hidden() {
     for variable in [("SITE_CLAIM", "sites"), ("SMART_SCOPES", "required"), ("JWT_AUDIENCE", "own")] {
         assert_eq!(Server::start(&[variable]).printed_token(), "$TOKEN", "{variable:?}");
