@@ -35,14 +35,14 @@ impl Service {
     /// A service that accepts the tokens that `verifier` accepts, and reads from `store`.
     #[must_use]
     pub fn new(verifier: Verifier, store: Store) -> Self {
-        let metadata = Metadata::new(verifier.issuer(), false);
+        let metadata = Metadata::new(verifier.issuer(), None);
         Self { verifier, store, metadata, smart_configuration: None, cold: AtomicBool::new(true) }
     }
 
     /// The same service with this `.well-known/smart-configuration`.
     #[must_use]
     pub fn with_smart_configuration(self, smart_configuration: Option<SmartConfiguration>) -> Self {
-        let metadata = Metadata::new(self.verifier.issuer(), smart_configuration.is_some());
+        let metadata = Metadata::new(self.verifier.issuer(), smart_configuration.as_ref());
         Self { metadata, smart_configuration, ..self }
     }
 

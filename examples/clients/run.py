@@ -26,13 +26,14 @@ ENVIRONMENT = {
 
 # What a client prints, line by line: its library reports a missing study and a missing token in its own way.
 FHIR = ["read: panoramic available", "404: .*not-found.*", "401: .*login.*", r"metadata: 4\.0\.1"]
+SMART = [*FHIR, r"tokens: https://issuer\.example/token"]
 GENERATED = ["read: panoramic available", "404: Not Found", "401: Unauthorized", "304: no body"]
 CLIENTS = {
     "python/fhirpy_client.py": ("fhirpy", FHIR),
     "python/fhirclient_client.py": ("fhirclient", FHIR),
     "python/fhir_resources_client.py": ("fhir.resources", FHIR),
     "python/generated_client.py": ("openapi-python-client", GENERATED),
-    "typescript/fhir-kit-client.ts": ("fhir-kit-client", FHIR),
+    "typescript/fhir-kit-client.ts": ("fhir-kit-client", SMART),
     "typescript/medplum.ts": ("@medplum/core", FHIR),
     "typescript/openapi-fetch.ts": ("openapi-fetch", GENERATED),
     "typescript/hey-api.ts": ("@hey-api/openapi-ts", GENERATED),

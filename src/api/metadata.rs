@@ -9,8 +9,12 @@ use table::document::{Document, Properties, digest_tag};
 use super::error::ApiError;
 use super::reply::PUBLIC;
 use super::route::{RequestPath, parent_url};
+use super::smart_configuration::SmartConfiguration;
 use super::study::{ResponseOptions, respond};
 use super::subset::Subset;
+
+/// The code system of what secures a FHIR service.
+const SERVICES: &str = "http://terminology.hl7.org/CodeSystem/restful-security-service";
 
 /// Change `date` along with anything else.
 const TEMPLATE: &str = r#"{
@@ -25,20 +29,7 @@ const TEMPLATE: &str = r#"{
   "rest": [
     {
       "mode": "server",
-      "security": {
-        "service": [
-          {
-            "coding": [
-              {
-                "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
-                "code": "{service}",
-                "display": "{service}"
-              }
-            ]
-          }
-        ],
-        "description": {security}
-      },
+      "security": {security},
       "resource": [
         {
           "type": "ImagingStudy",
@@ -64,21 +55,27 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// A statement that names the issuer if it is a URL, where a client can find out how to get a token. `smart`: whether
-    /// `.well-known/smart-configuration` says so as well.
-    pub(crate) fn new(issuer: Option<&str>, smart: bool) -> Self {
-        let security = match issuer.filter(|issuer| issuer.starts_with("https://")) {
+    /// A statement that names the issuer if it is a URL, where a client can find out how to get a token, and what the SMART
+    /// configuration names.
+    pub(crate) fn new(issuer: Option<&str>, smart: Option<&SmartConfiguration>) -> Self {
+        let service = if smart.is_some() { "SMART-on-FHIR" } else { "OAuth" };
+        let description = match issuer.filter(|issuer| issuer.starts_with("https://")) {
             Some(issuer) => format!("Send a JWT bearer token issued by {issuer}"),
             None => "Send a JWT bearer token".to_owned(),
         };
+        let mut security = json!({
+            "service": [{ "coding": [{ "system": SERVICES, "code": service, "display": service }] }],
+            "description": description,
+        });
+        if let Some(uris) = smart.and_then(SmartConfiguration::oauth_uris) {
+            security["extension"] = json!([uris]);
+        }
         let text: String = TEMPLATE.lines().map(str::trim_start).collect();
         let text = text.replace("{version}", &json!(env!("CARGO_PKG_VERSION")).to_string());
         let (before_url, after_url) = text.split_once("{url}").unwrap_or((&text, ""));
         Self {
             before_url: before_url.to_owned(),
-            after_url: after_url
-                .replace("{service}", if smart { "SMART-on-FHIR" } else { "OAuth" })
-                .replace("{security}", &json!(security).to_string()),
+            after_url: after_url.replace("{security}", &security.to_string()),
         }
     }
 
@@ -112,7 +109,7 @@ mod tests {
     use super::*;
 
     fn statement(issuer: Option<&str>, base_url: Option<&str>) -> Value {
-        serde_json::from_str(&Metadata::new(issuer, false).text(base_url)).unwrap()
+        serde_json::from_str(&Metadata::new(issuer, None).text(base_url)).unwrap()
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use lambda_http::http::HeaderValue;
 use lambda_http::http::header::{CACHE_CONTROL, VARY};
 use lambda_http::{Body, Request, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use table::document::{Document, Properties, digest_tag};
 
 use super::error::ApiError;
@@ -20,6 +20,8 @@ use crate::auth::{is_https_url, strict_json_object};
 pub struct SmartConfiguration {
     json: String,
     properties: Properties,
+    /// `authorization_endpoint`, if it is an `https` URL, and `token_endpoint`.
+    endpoints: (Option<String>, String),
 }
 
 impl SmartConfiguration {
@@ -28,9 +30,23 @@ impl SmartConfiguration {
     #[must_use]
     pub fn parse(json: &str) -> Option<Self> {
         let members = strict_json_object(json.as_bytes())?;
-        let is_usable = members["token_endpoint"].as_str().is_some_and(is_https_url)
-            && members["capabilities"].as_array().is_some_and(|list| list.iter().all(Value::is_string));
-        is_usable.then(|| Self { json: json.to_owned(), properties: Properties::of_tag(digest_tag(json)) })
+        let url = |name: &str| members[name].as_str().filter(|url| is_https_url(url)).map(str::to_owned);
+        let endpoints = (url("authorization_endpoint"), url("token_endpoint")?);
+        members["capabilities"].as_array().filter(|list| list.iter().all(Value::is_string))?;
+        Some(Self { json: json.to_owned(), properties: Properties::of_tag(digest_tag(json)), endpoints })
+    }
+
+    /// The endpoints as SMART App Launch 1.0 has them in the `CapabilityStatement`, for clients that ask for both documents and
+    /// take the first that arrives, as fhir-kit-client does. `None` without the endpoint that the extension requires.
+    pub(super) fn oauth_uris(&self) -> Option<Value> {
+        let (Some(authorize), token) = &self.endpoints else { return None };
+        Some(json!({
+            "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+            "extension": [
+                { "url": "authorize", "valueUri": authorize },
+                { "url": "token", "valueUri": token },
+            ],
+        }))
     }
 
     /// The response for every well-formed site, known or not; 404 if nothing is `configured`. `Accept` and `_format` have no
@@ -41,7 +57,7 @@ impl SmartConfiguration {
         path: &RequestPath<'_>,
     ) -> Result<Response<Body>, ApiError> {
         path.site()?;
-        let Self { json, properties } = configured.ok_or(ApiError::RouteNotFound)?;
+        let Self { json, properties, .. } = configured.ok_or(ApiError::RouteNotFound)?;
         let coding = Coding::of(request.headers()).ok_or(ApiError::CodingNotAcceptable)?;
         let options = ResponseOptions { media: Media::Json, coding, subset: Subset::Whole };
         let mut response = respond(request, Document::Text(json.clone()), properties, &options)?;

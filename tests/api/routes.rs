@@ -157,6 +157,29 @@ async fn metadata_says_smart_only_where_it_is_configured() {
 }
 
 #[tokio::test]
+async fn metadata_names_the_endpoints_of_a_smart_configuration_that_has_both() {
+    let token = r#"{"capabilities":[],"token_endpoint":"https://issuer.example/token""#;
+    let both = json!([{
+        "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+        "extension": [
+            { "url": "authorize", "valueUri": "https://issuer.example/authorize" },
+            { "url": "token", "valueUri": "https://issuer.example/token" },
+        ],
+    }]);
+    for (rest, extension) in [
+        (r#","authorization_endpoint":"https://issuer.example/authorize"}"#, both),
+        (r#","authorization_endpoint":"/authorize"}"#, Value::Null),
+        ("}", Value::Null),
+    ] {
+        let configured = SmartConfiguration::parse(&format!("{token}{rest}"));
+        let service = without_a_table().with_smart_configuration(Some(configured.unwrap()));
+        let response = service.handle(metadata("4").body(Body::Empty).unwrap()).await;
+        let statement: Value = serde_json::from_str(&body(&response)).unwrap();
+        assert_eq!(statement["rest"][0]["security"]["extension"], extension, "{rest}");
+    }
+}
+
+#[tokio::test]
 async fn the_study_is_the_same_on_both_routes() {
     let site = Site::with(STUDY).await;
     let fhir = site.answer(get("Study-1").uri("/site/4/fhir/ImagingStudy/Study-1")).await;

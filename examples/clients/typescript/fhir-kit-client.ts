@@ -16,3 +16,6 @@ await anonymous.read({ resourceType: 'ImagingStudy', id: 'panoramic' }).catch((e
 
 const metadata = await client.capabilityStatement();
 console.log('metadata:', metadata.fhirVersion);
+
+const { tokenUrl } = await anonymous.smartAuthMetadata();
+console.log('tokens:', tokenUrl?.href);
