@@ -26,6 +26,9 @@ use crate::auth::Principal;
 
 const AUDIT: &str = "imaging_study::audit";
 
+/// The issuer, or the reader, of a token that names none: what is counted is always there, so that nobody goes uncounted.
+const UNNAMED: &str = "-";
+
 /// Starts logging to standard output, panics included.
 pub fn init(level: LevelFilter) {
     subscriber(level, std::io::stdout).init();
@@ -70,7 +73,6 @@ pub struct Audit {
     issuer: Option<String>,
     subject: Option<String>,
     client: Option<String>,
-    reader: Option<String>,
     route: Option<&'static str>,
     study_ref: Option<StudyRef>,
     form: Option<StoredForm>,
@@ -89,7 +91,6 @@ impl Audit {
             issuer: None,
             subject: None,
             client: None,
-            reader: None,
             route: None,
             study_ref: None,
             form: None,
@@ -106,12 +107,9 @@ impl Audit {
 
     /// Records who sent the request.
     pub fn principal(&mut self, principal: &Principal) {
-        self.issuer = principal.issuer().map(str::to_owned);
+        self.issuer = Some(principal.issuer().unwrap_or(UNNAMED).to_owned());
         self.subject = principal.subject().map(str::to_owned);
         self.client = principal.client().map(str::to_owned);
-        // What readers are counted by: nobody is left out for want of a claim.
-        let who = principal.subject().or(principal.client()).unwrap_or("-");
-        self.reader = Some(format!("{} {who}", principal.issuer().unwrap_or("-")));
     }
 
     /// Records the route.
@@ -135,6 +133,12 @@ impl Audit {
         self.form = Some(form);
     }
 
+    /// Who is counted as the reader, beside the issuer. Rules that count cannot choose among fields.
+    fn reader(&self) -> Option<&str> {
+        self.issuer.as_ref()?;
+        Some(self.subject.as_deref().or(self.client.as_deref()).unwrap_or(UNNAMED))
+    }
+
     /// Writes the line: at ERROR for a server error, else at INFO.
     pub fn end(self, request: &Request, response: &Response<Body>, reason: &str, cause: Option<&str>) {
         let status = response.status().as_u16();
@@ -153,7 +157,7 @@ impl Audit {
                     issuer = self.issuer.as_deref(),
                     subject = self.subject.as_deref(),
                     client = self.client.as_deref(),
-                    reader = self.reader.as_deref(),
+                    reader = self.reader(),
                     sourceIp = source_ip(request),
                     clientTraceId = client_trace_id(request.headers()),
                     clientRequestId = client_request_id(request.headers()),
@@ -209,6 +213,7 @@ fn gateway_request_id(request: &Request) -> Option<&str> {
     }
 }
 
+/// The caller's IP address, as the gateway saw it.
 fn source_ip(request: &Request) -> Option<&str> {
     let address = match request.request_context_ref()? {
         RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref(),
@@ -218,10 +223,17 @@ fn source_ip(request: &Request) -> Option<&str> {
     address.filter(|address| address.parse::<IpAddr>().is_ok())
 }
 
+/// The value of a header that the client sent once: of two, none is believed.
+fn sent_once<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { value.to_str().ok() }
+}
+
 /// The trace id of a well-formed `traceparent` (W3C Trace Context §3.2): version, trace id, parent id and flags in
 /// lower-case hexadecimal, of which neither id is all zeros.
 fn client_trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let mut fields = sent_once(headers, "traceparent")?.split('-');
     let mut field = |length| {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         fields.next().filter(|field| field.len() == length && field.bytes().all(is_hex))
@@ -237,7 +249,7 @@ fn client_trace_id(headers: &HeaderMap) -> Option<&str> {
 fn client_request_id(headers: &HeaderMap) -> Option<&str> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     ["x-request-id", "x-correlation-id"].into_iter().find_map(|name| {
-        let id = headers.get(name)?.to_str().ok()?;
+        let id = sent_once(headers, name)?;
         ((1..=64).contains(&id.len()) && id.bytes().all(is_safe)).then_some(id)
     })
 }
@@ -286,6 +298,38 @@ mod tests {
             }
         }
         assert_eq!(client_request_id(&of("x-request-id", &"a".repeat(65))), None);
+    }
+
+    #[test]
+    fn what_the_client_sends_twice_is_not_logged() {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let twice = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name, value.parse().unwrap());
+            headers.append(name, value.parse().unwrap());
+            headers
+        };
+        assert_eq!(client_trace_id(&twice("traceparent", trace)), None);
+        assert_eq!(client_request_id(&twice("x-request-id", "a")), None);
+        let mut headers = twice("x-request-id", "a");
+        headers.append("x-correlation-id", "b".parse().unwrap());
+        assert_eq!(client_request_id(&headers), Some("b"));
+    }
+
+    #[test]
+    fn the_callers_address_is_logged_if_it_is_an_address() {
+        let from = |event: &str, address: &str| {
+            let event: LambdaRequest = serde_json::from_str(&event.replace("192.0.2.10", address)).unwrap();
+            source_ip(&Request::from(event)).map(str::to_owned)
+        };
+        for event in [include_str!("../events/found.json"), include_str!("../events/found-rest-v1.json")] {
+            for address in ["192.0.2.10", "2001:db8::1"] {
+                assert_eq!(from(event, address).as_deref(), Some(address));
+            }
+            for other in ["", "test-invoke-source-ip", "192.0.2.10, 192.0.2.11"] {
+                assert_eq!(from(event, other), None, "{other}");
+            }
+        }
     }
 
     #[test]

@@ -140,7 +140,7 @@ async fn the_audit_line_names_request_principal_study_and_cost() {
         ("traceId", json!("Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1")),
         ("issuer", json!(local::ISSUER)),
         ("subject", json!("developer")),
-        ("reader", json!(format!("{} developer", local::ISSUER))),
+        ("reader", json!("developer")),
         ("sourceIp", json!("192.0.2.10")),
         ("site", json!("4")),
         ("study", json!("panoramic")),
@@ -156,6 +156,33 @@ async fn the_audit_line_names_request_principal_study_and_cost() {
     for name in ["timestamp", "bytes", "authMs", "storeMs", "totalMs"] {
         assert!(!line[name].is_null(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_audit_line_names_the_client_and_its_own_ids_and_the_response_the_gateways() {
+    let mut function = function().await;
+    let mut event = event("found.json");
+    let token = local::token(&local::claims_with(&json!({ "azp": "viewer" })));
+    for (name, value) in [
+        ("authorization", format!("Bearer {token}")),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        ("x-request-id", "not safe".to_owned()),
+        ("x-correlation-id", "order-7".to_owned()),
+    ] {
+        event["headers"][name] = json!(value);
+    }
+    let response = function.invoke(event).await.unwrap();
+    let line = function.audit_line().await;
+    for (name, value) in [
+        ("client", "viewer"),
+        ("clientTraceId", "0af7651916cd43dd8448eb211c80319c"),
+        ("clientRequestId", "order-7"),
+        ("reader", "developer"),
+        ("gatewayRequestId", "JKJaXmPLvHcESHA="),
+    ] {
+        assert_eq!(line[name], value, "{name}");
+    }
+    assert_eq!(response["headers"]["x-request-id"], "JKJaXmPLvHcESHA=");
 }
 
 #[tokio::test]

@@ -56,19 +56,20 @@ enum Sites {
 }
 
 impl Principal {
-    /// Reads verified claims. Fails if the scopes cannot be read, or if a subject is required and missing.
+    /// Reads verified claims. Fails if the scopes cannot be read, or if the subject is not a string, or missing and required.
     pub(super) fn from_claims(claims: &Value, access: &Access) -> Result<Self, TokenError> {
-        let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let patients = access.patients(&Scopes::of(claims, &access.scopes)?, claims);
-        let subject = access.subject_claim.find(claims).and_then(Value::as_str).map(str::to_owned);
-        if access.requires_subject && subject.as_deref().is_none_or(str::is_empty) {
-            return Err(TokenError::SubjectMissing);
-        }
-        let client = CLIENT_CLAIMS.into_iter().find_map(text);
-        Ok(Self { issuer: text("iss"), subject, client, sites: access.sites(claims), patients })
+        Ok(Self {
+            issuer: text("iss").map(str::to_owned),
+            subject: access.subject(claims)?,
+            client: CLIENT_CLAIMS.into_iter().find_map(text).map(str::to_owned),
+            sites: access.sites(claims),
+            patients,
+        })
     }
 
-    /// The token's `iss`. `None` only if the issuer is not checked and the token has none.
+    /// The token's `iss`. `None` only if the issuer is not checked, or is the one for tokens without.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
@@ -152,6 +153,16 @@ impl Default for Access {
 }
 
 impl Access {
+    /// Who reads. An empty claim names nobody.
+    fn subject(&self, claims: &Value) -> Result<Option<String>, TokenError> {
+        match self.subject_claim.find(claims) {
+            Some(Value::String(subject)) if !subject.is_empty() => Ok(Some(subject.clone())),
+            None | Some(Value::String(_)) if self.requires_subject => Err(TokenError::SubjectMissing),
+            None | Some(Value::String(_)) => Ok(None),
+            Some(_) => Err(TokenError::SubjectMalformed),
+        }
+    }
+
     /// The sites that the token grants, as far as its issuer may speak for them.
     fn sites(&self, claims: &Value) -> Result<Sites, Forbidden> {
         let claimed = self.claimed_sites(claims)?;
@@ -300,11 +311,29 @@ mod tests {
         let claims = json!({ "sub": "s", "user": { "name": "u" }, "azp": "second", "appid": "last" });
         let principal = Principal::from_claims(&claims, &access).unwrap();
         assert_eq!((principal.subject(), principal.client()), (Some("u"), Some("second")));
-        for claims in
-            [json!({ "sub": "s" }), json!({ "user": { "name": "" } }), json!({ "user": { "name": 1 } })]
-        {
+        for claims in [json!({ "sub": "s" }), json!({ "user": {} }), json!({ "user": { "name": "" } })] {
             assert_eq!(Principal::from_claims(&claims, &access), Err(TokenError::SubjectMissing), "{claims}");
         }
+    }
+
+    #[test]
+    fn a_subject_that_is_not_a_string_is_rejected_whether_or_not_one_is_required() {
+        for requires_subject in [false, true] {
+            let subject_claim = ClaimPath::named("user");
+            let access = Access { subject_claim, requires_subject, ..Access::default() };
+            for user in [json!(1), json!(null), json!(["u"]), json!({ "name": "u" })] {
+                let claims = json!({ "sub": "s", "user": user });
+                let principal = Principal::from_claims(&claims, &access);
+                assert_eq!(principal, Err(TokenError::SubjectMalformed), "{claims}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_empty_names_neither_subject_nor_client() {
+        let claims = json!({ "sub": "", "client_id": "", "azp": 1, "cid": "okta", "appid": "entra" });
+        let principal = Principal::from_claims(&claims, &Access::default()).unwrap();
+        assert_eq!((principal.subject(), principal.client()), (None, Some("okta")));
     }
 
     #[test]

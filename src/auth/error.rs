@@ -77,9 +77,9 @@ pub enum TokenError {
     ProofRequired,
     /// The token is bound to another client certificate (RFC 8705 §3).
     CertificateMismatch,
-    /// `sub` is not a string.
+    /// `sub`, or the claim that names who reads, is not a string.
     SubjectMalformed,
-    /// The claim that names who reads is missing, and required.
+    /// The claim that names who reads is required, and missing or empty.
     SubjectMissing,
     /// `scope` or `scp` is neither a string nor a list of strings, or has a character that no scope has.
     ScopeMalformed,

@@ -211,14 +211,11 @@ async fn each_ranking_counts_the_log_lines_that_it_is_for() {
     let foreign = audited(&mut function, "other-site.json").await;
     let rejected = audited(&mut function, "no-token.json").await;
     let broken = audited(&mut function, "missing.json").await;
+    let anonymous = audited(&mut function, "metadata.json").await;
     for (rule, counted) in [("SubjectReadsRule", &found), ("SubjectRejectionsRule", &foreign)] {
-        let body = template()["Resources"][rule]["Properties"]["RuleBody"]["Fn::Sub"].clone();
-        let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
-        for key in body["Contribution"]["Keys"].as_array().unwrap() {
-            let field = key.as_str().unwrap().strip_prefix("$.").unwrap();
-            assert!(counted[field].is_string(), "{rule}: {field}");
-        }
-        for line in [&found, &foreign, &rejected, &broken] {
+        let body = rule_body(rule);
+        assert_eq!(contributor(&body, counted), [local::ISSUER, "developer"], "{rule}");
+        for line in [&found, &foreign, &rejected, &broken, &anonymous] {
             let mut filters = body["Contribution"]["Filters"].as_array().unwrap().iter();
             assert_eq!(
                 filters.all(|filter| passes(filter, line)),
@@ -230,11 +227,50 @@ async fn each_ranking_counts_the_log_lines_that_it_is_for() {
     }
 }
 
+#[tokio::test]
+async fn a_reader_without_a_subject_is_counted_by_client_or_else_by_issuer() {
+    let mut function = function(&json!({ "JWT_ISSUER": "*" })).await;
+    for (claims, expected) in [
+        (json!({}), [local::ISSUER, "developer"]),
+        (json!({ "azp": "app" }), [local::ISSUER, "developer"]),
+        (json!({ "sub": null, "azp": "app" }), [local::ISSUER, "app"]),
+        (json!({ "sub": "", "cid": "app" }), [local::ISSUER, "app"]),
+        (json!({ "sub": null }), [local::ISSUER, "-"]),
+        (json!({ "iss": null }), ["-", "developer"]),
+        (json!({ "iss": null, "sub": null }), ["-", "-"]),
+    ] {
+        let mut event = event("found.json");
+        let token = local::token(&local::claims_with(&claims));
+        event["headers"]["authorization"] = json!(format!("Bearer {token}"));
+        function.invoke(event).await.expect("a response, not an error");
+        let line = function.audit_line().await;
+        assert_eq!(line["status"], 200, "{claims}");
+        for rule in ["SubjectReadsRule", "SubjectRejectionsRule"] {
+            assert_eq!(contributor(&rule_body(rule), &line), expected, "{rule}: {claims}");
+        }
+    }
+}
+
+fn rule_body(rule: &str) -> Value {
+    let body = template()["Resources"][rule]["Properties"]["RuleBody"]["Fn::Sub"].clone();
+    serde_json::from_str(body.as_str().unwrap()).unwrap()
+}
+
+/// Whom a rule of Contributor Insights counts a line for: the values of its keys, which the line must have.
+fn contributor(rule_body: &Value, line: &Value) -> Vec<String> {
+    let keys = rule_body["Contribution"]["Keys"].as_array().unwrap().iter();
+    let fields = keys.map(|key| key.as_str().unwrap().strip_prefix("$.").unwrap());
+    fields.map(|field| line[field].as_str().unwrap_or_else(|| panic!("no {field}")).to_owned()).collect()
+}
+
 /// Whether a line passes a filter of Contributor Insights, as far as the template uses them.
 fn passes(filter: &Value, line: &Value) -> bool {
     let value = &line[filter["Match"].as_str().unwrap().strip_prefix("$.").unwrap()];
     if let Some(accepted) = filter["In"].as_array() {
         return accepted.contains(value);
+    }
+    if let Some(present) = filter["IsPresent"].as_bool() {
+        return value.is_null() != present;
     }
     let number = value.as_f64().unwrap();
     filter["LessThan"].as_f64().is_some_and(|bound| number < bound)
@@ -295,10 +331,14 @@ fn fields(query: &str) -> Vec<String> {
 
 /// The line that an event of `events/` leaves in the log.
 async fn audited(function: &mut Function, event: &str) -> Value {
-    let path = format!("{}/events/{event}", env!("CARGO_MANIFEST_DIR"));
-    let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    function.invoke(event).await.expect("a response, not an error");
+    function.invoke(self::event(event)).await.expect("a response, not an error");
     function.audit_line().await
+}
+
+/// An event of `events/`.
+fn event(name: &str) -> Value {
+    let path = format!("{}/events/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The function on a table with the study that `found.json` asks for, and with what is none where `missing.json` looks.
