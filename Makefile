@@ -148,6 +148,12 @@ sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, 
 	mkdir -p .aws-sam && mv sbom.cdx.json .aws-sam/
 	rm -f crates/*/sbom.cdx.json
 
+lock: .venv/uv/ready ## Lock the tools of tools/requirements/*.in anew, with everything that they depend on
+	for list in tools/requirements/*.in; do \
+		.venv/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--no-header --output-file $${list%.in}.txt $$list || exit 1; \
+	done
+
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
 	rm -rf .aws-sam .venv .issuer examples/clients/typescript/node_modules tools/*/node_modules
@@ -173,13 +179,13 @@ target/pgo/%.profdata: $(SOURCES) tools/profile tools/llvm .venv/lambda/ready
 
 .venv/uv/ready: tools/requirements/uv.txt
 	$(PYTHON) -m venv --clear .venv/uv
-	.venv/uv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	.venv/uv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --requirement $<
 	touch $@
 
 .PRECIOUS: .venv/%/ready %/node_modules/ready
 .venv/%/ready: tools/requirements/%.txt .venv/uv/ready
 	.venv/uv/bin/uv venv --quiet --clear --python $(PYTHON) .venv/$*
-	.venv/uv/bin/uv pip install --quiet --python .venv/$*/bin/python --requirements $<
+	.venv/uv/bin/uv pip install --quiet --no-build --require-hashes --python .venv/$*/bin/python --requirements $<
 	$(AFTER_$*)
 	touch $@
 

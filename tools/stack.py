@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -38,6 +39,7 @@ class Stage:
             fail(f"{self.path}: {error}")
         except KeyError as key:
             fail(f"{self.path}: {key} is missing; see stages/example.toml")
+        self.kept_out_of_git = deploy.get("kept_out_of_git") is True
         self.parameters = {
             key: text(value, f"{self.path}: {key}") for key, value in deploy.get("parameter_overrides", {}).items()
         }
@@ -107,6 +109,34 @@ def effective_parameters(declared, stage, current):
             fail(f"{stage.path}: {name} has no default and must be set")
         values[name] = str(value)
     return values
+
+
+def refuse_hmac_keys(stage):
+    """An HMAC key signs tokens, and whoever reads the stage's file has it. It belongs into a secret."""
+    found = [name for name in ("JwtJwks", "JwtIssuers") if has_hmac_key(stage.parameters.get(name))]
+    if not found:
+        return
+    if not stage.kept_out_of_git:
+        fail(
+            f"{stage.path}: {found[0]} has an HMAC key; put it into a secret (JwtJwksSecretArn), or keep the file out of git and "
+            "say so: kept_out_of_git = true under [default.deploy.parameters]"
+        )
+    tracked = subprocess.run(["git", "ls-files", "--error-unmatch", stage.path], cwd=ROOT, capture_output=True)
+    if tracked.returncode == 0:
+        fail(f"{stage.path}: it says kept_out_of_git, and git has it")
+
+
+def has_hmac_key(value):
+    """Whether a JWK of type `oct` is somewhere in a JSON value, or in text that is JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return False
+        return isinstance(value, (dict, list)) and has_hmac_key(value)
+    if isinstance(value, dict):
+        return value.get("kty") == "oct" or any(map(has_hmac_key, value.values()))
+    return isinstance(value, list) and any(map(has_hmac_key, value))
 
 
 def revision(parameters, code, current, before, now, forced=False):

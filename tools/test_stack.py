@@ -1,6 +1,7 @@
 """What `make deploy` sends, and what it refuses to: `make lint` runs these tests in the environment `.venv/sam`."""
 
 import contextlib
+import json
 import pathlib
 import sys
 import tempfile
@@ -61,6 +62,35 @@ class Parameters(unittest.TestCase):
             self.assertEqual(stack.text(value, "here"), written)
         with refused(self, "must be a string"):
             stack.text(1.5, "here")
+
+
+class SecretsInTheStage(unittest.TestCase):
+    SYMMETRIC = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})
+    PUBLIC = json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "wt8jmBDc"}]})
+
+    def test_an_hmac_key_is_refused(self):
+        for given in [
+            {"JwtJwks": self.SYMMETRIC},
+            {"JwtIssuers": json.dumps([{"issuer": "https://a.example", "jwks": json.loads(self.SYMMETRIC)}])},
+            {"JwtIssuers": json.dumps([{"issuer": "https://a.example", "jwks": self.SYMMETRIC}])},
+        ]:
+            with self.subTest(given), refused(self, "has an HMAC key"):
+                self.check(given)
+
+    def test_a_public_key_none_and_what_is_no_json_pass(self):
+        for given in ({"JwtJwks": self.PUBLIC}, {}, {"JwtJwks": "{"}, {"JwtIssuers": ""}):
+            self.check(given)
+
+    def test_an_hmac_key_passes_in_a_file_that_says_that_git_does_not_have_it(self):
+        self.check({"JwtJwks": self.SYMMETRIC}, kept_out_of_git=True)
+
+    def test_the_word_of_the_file_is_not_enough_if_git_has_it(self):
+        with refused(self, "git has it"):
+            self.check({"JwtJwks": self.SYMMETRIC}, kept_out_of_git=True, path="stages/example.toml")
+
+    def check(self, parameters, kept_out_of_git=False, path="stages/no-such.toml"):
+        stage = types.SimpleNamespace(path=pathlib.Path(path), parameters=parameters, kept_out_of_git=kept_out_of_git)
+        stack.refuse_hmac_keys(stage)
 
 
 class Revision(unittest.TestCase):

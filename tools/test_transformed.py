@@ -1,5 +1,6 @@
 """What SAM makes of the templates, linted: `make lint` runs these tests in the environment `.venv/sam`."""
 
+import copy
 import json
 import pathlib
 import subprocess
@@ -10,23 +11,38 @@ import unittest
 import botocore.session
 from botocore.endpoint_provider import EndpointProvider
 from evaluate import Template
-from samcli.yamlhelper import yaml_dump, yaml_parse
+from samcli.yamlhelper import yaml_parse
+from transform import transformed
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PYTHON = sys.executable
-CFN_LINT = pathlib.Path(PYTHON).with_name("cfn-lint")
+CFN_LINT = pathlib.Path(sys.executable).with_name("cfn-lint")
+TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
+EXAMPLES = ("audit-archive", "deployer", "private-api")
 
 
 class Transformed(unittest.TestCase):
-    def test_the_template_has_no_findings(self):
-        self.assertEqual(findings(ROOT / "template.yaml"), [])
+    @classmethod
+    def setUpClass(cls):
+        cyclic = copy.deepcopy(TEMPLATE)
+        cyclic["Resources"]["Function"]["Properties"]["DeploymentPreference"]["Alarms"].append({"Ref": "Api5xxAlarm"})
+        cls.findings = findings(
+            {
+                "template": transformed(TEMPLATE),
+                "without CodeDeploy": transformed(TEMPLATE, DeploymentPreferenceEnabled="false"),
+                "cyclic": transformed(cyclic),
+                **{name: transformed(yaml_parse((ROOT / f"examples/{name}.yaml").read_text())) for name in EXAMPLES},
+            }
+        )
 
-    def test_the_form_without_codedeploy_has_no_findings(self):
-        self.assertEqual(findings(ROOT / "template.yaml", "DeploymentPreferenceEnabled=false"), [])
+    def test_the_template_and_the_examples_have_no_findings(self):
+        checked = {name: found for name, found in self.findings.items() if name != "cyclic"}
+        self.assertEqual(checked, {name: [] for name in ("template", "without CodeDeploy", *EXAMPLES)})
+
+    def test_a_deployment_alarm_on_the_api_is_found_to_close_a_cycle(self):
+        self.assertIn("E3004", {finding.split()[0] for finding in self.findings["cyclic"]})
 
     def test_the_endpoints_of_dynamodb_are_those_of_the_sdk(self):
-        template = yaml_parse((ROOT / "template.yaml").read_text())
-        endpoint = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]["AWS_ENDPOINT_URL_DYNAMODB"]
+        endpoint = TEMPLATE["Resources"]["Function"]["Properties"]["Environment"]["Variables"]["AWS_ENDPOINT_URL_DYNAMODB"]
         loader = botocore.session.get_session().get_component("data_loader")
         rules = EndpointProvider(
             loader.load_service_model("dynamodb", "endpoint-rule-set-1"), loader.load_data("partitions")
@@ -45,22 +61,15 @@ class Transformed(unittest.TestCase):
                 }
                 expected = rules.resolve_endpoint(Region=region, UseFIPS="fips" in kind, UseDualStack="dual" in kind)
                 with self.subTest(region=region, kind=kind):
-                    self.assertEqual(Template(template, **given).value(endpoint), expected.url)
-        self.assertEqual(Template(template).value(endpoint), "")
+                    self.assertEqual(Template(TEMPLATE, **given).value(endpoint), expected.url)
+        self.assertEqual(Template(TEMPLATE).value(endpoint), "")
 
     def test_versions_stay_to_roll_back_to(self):
         # A new logical id (code, template) deletes the old resource, a new description (Revision) replaces it.
-        transformed = json.loads(run(PYTHON, ROOT / "tools/transform", ROOT / "template.yaml"))
-        versions = [
-            resource for resource in transformed["Resources"].values() if resource["Type"] == "AWS::Lambda::Version"
-        ]
+        resources = transformed(TEMPLATE)["Resources"].values()
+        versions = [resource for resource in resources if resource["Type"] == "AWS::Lambda::Version"]
         policies = [(version.get("DeletionPolicy"), version.get("UpdateReplacePolicy")) for version in versions]
         self.assertEqual(policies, [("Retain", "Retain")])
-
-    def test_the_examples_have_no_findings(self):
-        for example in ("audit-archive", "private-api", "deployer"):
-            with self.subTest(example):
-                self.assertEqual(findings(ROOT / f"examples/{example}.yaml"), [])
 
     def test_the_deployers_policies_are_as_short_as_iam_asks(self):
         template = yaml_parse((ROOT / "examples/deployer.yaml").read_text())
@@ -75,37 +84,23 @@ class Transformed(unittest.TestCase):
             # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
             self.assertLess(len(document.replace(" ", "")), 6144, name)
 
-    def test_a_deployment_alarm_on_the_api_is_found_to_close_a_cycle(self):
-        template = yaml_parse((ROOT / "template.yaml").read_text())
-        deployment = template["Resources"]["Function"]["Properties"]["DeploymentPreference"]
-        deployment["Alarms"].append({"Ref": "Api5xxAlarm"})
-        with tempfile.TemporaryDirectory() as directory:
-            path = pathlib.Path(directory, "template.yaml")
-            path.write_text(yaml_dump(template))
-            self.assertIn("E3004", {finding.split()[0] for finding in findings(path)})
+
+def findings(templates):
+    """The rules that each of these templates breaks, with message and place."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, template in templates.items():
+            pathlib.Path(folder, name).write_text(json.dumps(template))
+        # On the source these two are on, but for W3011 on the function. The transform puts the values of some parameters in
+        # their place, which W2001 calls unused; and it copies the function's UpdateReplacePolicy to all that it makes of it,
+        # where W3011 wants the other policy, too.
+        command = [CFN_LINT, "--include-checks", "I", "--ignore-checks", "W2001", "W3011", "--format", "json", "--", *templates]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.stdout, done.stderr
+    found = {name: [] for name in templates}
+    for finding in json.loads(done.stdout):
+        found[finding["Filename"]].append(f"{finding['Rule']['Id']} {finding['Message']} {finding['Location']['Path']}")
+    return found
 
 
-def findings(template, *parameters):
-    """The rules that the transformed template breaks, each with its message and place."""
-    transformed = run(PYTHON, ROOT / "tools/transform", template, *parameters)
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write(transformed)
-        file.flush()
-        # On the source these two are on, but for W3011 on the function. The transform puts the values of some parameters in their place, which W2001 calls
-        # unused; and it copies the function's UpdateReplacePolicy to all that it makes of it, where W3011 wants the other
-        # policy, too.
-        listed = run(
-            CFN_LINT, "--include-checks", "I", "--ignore-checks", "W2001", "W3011", "--format", "json", "--", file.name,
-            statuses=range(32),
-        )
-    return [
-        f"{finding['Rule']['Id']} {finding['Message']} {finding['Location']['Path']}"
-        for finding in json.loads(listed or "[]")
-    ]
-
-
-def run(*command, statuses=(0,)):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode not in statuses:
-        raise AssertionError(f"{command[0]} ended with {done.returncode}: {done.stderr}")
-    return done.stdout
+if __name__ == "__main__":
+    unittest.main()
