@@ -196,6 +196,16 @@ class Deployer(unittest.TestCase):
             self.assertFalse(allowed(action, arn, Setup="false"), action)
         self.assertFalse(allowed("logs:DeleteLogGroup", LOGS, Setup="true"))
 
+    def test_the_functions_code_cannot_touch_network_interfaces_which_lambda_can(self):
+        template = Template(yaml_parse((ROOT / "template.yaml").read_text()), **{"AWS::StackName": STACK, "SubnetIds": "subnet-1"})
+        policies = template.value(template.template["Resources"]["FunctionRole"]["Properties"]["Policies"])
+        statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+        interface = "arn:aws:ec2:eu-central-1:123456789012:network-interface/eni-1"
+        for action in ("ec2:DeleteNetworkInterface", "ec2:UnassignPrivateIpAddresses", "ec2:CreateNetworkInterface"):
+            with self.subTest(action):
+                self.assertTrue(simulate(statements, action, interface, {}))
+                self.assertFalse(simulate(statements, action, interface, {"lambda:SourceFunctionArn": FUNCTION}))
+
     def test_the_boundary_holds_what_the_roles_have_and_little_else(self):
         statements = documents(**GIVEN)["Boundary"]
         template = Template(yaml_parse((ROOT / "template.yaml").read_text()), **{
@@ -276,7 +286,7 @@ def holds(condition, context):
                 met = set(found or []) <= set(expected)
             elif operator in ("StringEquals", "Bool"):
                 met = found in expected
-            elif operator == "ArnEquals":
+            elif operator in ("ArnEquals", "ArnLike"):
                 met = found is not None and any(matches(pattern, found, exact=True) for pattern in expected)
             else:
                 raise AssertionError(f"unknown operator {operator}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 import botocore.session
 from botocore.endpoint_provider import EndpointProvider
@@ -63,6 +64,18 @@ class Transformed(unittest.TestCase):
                 with self.subTest(region=region, kind=kind):
                     self.assertEqual(Template(TEMPLATE, **given).value(endpoint), expected.url)
         self.assertEqual(Template(TEMPLATE).value(endpoint), "")
+
+    def test_a_changed_policy_of_the_private_api_reaches_its_stage(self):
+        # The policy depends on a parameter, so that the body that SAM sees stays the same.
+        template = yaml_parse((ROOT / "examples/private-api.yaml").read_text())
+        deployments = []
+        for now in (1_700_000_000, 1_700_000_060):
+            with mock.patch("time.time", lambda: now):
+                resources = transformed(template)["Resources"]
+            deployments += [name for name, resource in resources.items() if resource["Type"] == "AWS::ApiGateway::Deployment"]
+        self.assertEqual(len(set(deployments)), 2, deployments)
+        [api] = [resource for resource in resources.values() if resource["Type"] == "AWS::ApiGateway::RestApi"]
+        self.assertEqual(api["Properties"]["SecurityPolicy"], "TLS_1_2")
 
     def test_versions_stay_to_roll_back_to(self):
         # A new logical id (code, template) deletes the old resource, a new description (Revision) replaces it.
