@@ -39,6 +39,7 @@ class Stage:
             fail(f"{self.path}: {error}")
         except KeyError as key:
             fail(f"{self.path}: {key} is missing; see stages/example.toml")
+        self.tags = {key: text(value, f"{self.path}: tag {key}") for key, value in deploy.get("tags", {}).items()}
         self.kept_out_of_git = deploy.get("kept_out_of_git") is True
         self.parameters = {
             key: text(value, f"{self.path}: {key}") for key, value in deploy.get("parameter_overrides", {}).items()

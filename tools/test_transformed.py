@@ -52,6 +52,7 @@ class Transformed(unittest.TestCase):
             ("us-east-1", "aws", "amazonaws.com"),
             ("us-gov-west-1", "aws-us-gov", "amazonaws.com"),
             ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
+            ("eusc-de-east-1", "aws-eusc", "amazonaws.eu"),
         ]:
             for kind in ("fips", "dual-stack", "fips-dual-stack"):
                 # GovCloud's own name for its FIPS endpoint is the standard one; dynamodb-fips leads there, too.
@@ -96,6 +97,46 @@ class Transformed(unittest.TestCase):
                 document = document.replace(f"${{{key}}}", value)
             # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
             self.assertLess(len(document.replace(" ", "")), 6144, name)
+
+
+class Rules(unittest.TestCase):
+    ISSUER = {"JwtIssuer": "https://a.example", "JwtAudience": "a"}
+    DOMAIN = {"DomainName": "d.example", "CertificateArn": "arn:aws:acm:eu-central-1:1:certificate/1"}
+
+    def test_mutual_tls_with_an_open_execute_api_address_is_refused_unless_asked_for_by_name(self):
+        given = {**self.DOMAIN, "TruststoreUri": "s3://bucket/ca.pem"}
+        refused = "With TruststoreUri, set DisableExecuteApiEndpoint to true, or to no-despite-mutual-tls"
+        self.assertEqual(self.broken(**given), [refused])
+        self.assertEqual(self.broken(**given, DisableExecuteApiEndpoint="true"), [])
+        self.assertEqual(self.broken(**given, DisableExecuteApiEndpoint="no-despite-mutual-tls"), [])
+
+    def test_only_true_closes_the_execute_api_address(self):
+        for value, is_open in (("true", False), ("false", True), ("no-despite-mutual-tls", True)):
+            self.assertIs(Template(TEMPLATE, DisableExecuteApiEndpoint=value).condition("HasExecuteApi"), is_open)
+
+    def test_what_belongs_together_is_asked_for_together(self):
+        for given, refused in [
+            ({}, None),
+            ({"DomainName": "d.example"}, "DomainName needs a CertificateArn"),
+            ({"CertificateArn": "arn:aws:acm:eu-central-1:1:certificate/1"}, "CertificateArn needs a DomainName"),
+            ({"SubnetIds": "subnet-1"}, "SubnetIds needs SecurityGroupIds"),
+            ({"SecurityGroupIds": "sg-1"}, "SecurityGroupIds needs SubnetIds"),
+            ({"JwtJwksUrl": "https://a.example", "JwtJwks": "{}"}, "Set at most one of JwtJwksUrl, JwtJwksSecretArn and JwtJwks"),
+            ({"JwtIssuers": "[]"}, "Set JwtIssuer and JwtAudience, or JwtIssuers, or JwtIssuersFile"),
+        ]:
+            with self.subTest(given):
+                self.assertEqual(self.broken(**given), [refused] if refused else [])
+
+    def broken(self, **given):
+        """The assertions that do not hold for these parameters."""
+        template = Template(TEMPLATE, **{**self.ISSUER, **given})
+        return [
+            assertion["AssertDescription"]
+            for rule in TEMPLATE["Rules"].values()
+            if template.value(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}))
+            for assertion in rule["Assertions"]
+            if not template.value(assertion["Assert"])
+        ]
 
 
 def findings(templates):
