@@ -148,15 +148,16 @@ sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, 
 	mkdir -p .aws-sam && mv sbom.cdx.json .aws-sam/
 	rm -f crates/*/sbom.cdx.json
 
+release: .venv/sam/ready ## Make a release of what is checked out in dist/ (VERSION=1.2.0): archives, SBOMs, templates, sums
+	.venv/sam/bin/python tools/release.py
+
 lock: .venv/uv/ready ## Lock the tools of tools/requirements/*.in anew, with everything that they depend on
-	for list in tools/requirements/*.in; do \
-		.venv/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
-			--no-header --output-file $${list%.in}.txt $$list || exit 1; \
-	done
+	cd tools/requirements && for list in *.in; do $(CURDIR)/.venv/uv/bin/uv pip compile --quiet --upgrade --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file $${list%.in}.txt $$list || exit 1; done
 
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
-	rm -rf .aws-sam .venv .issuer examples/clients/typescript/node_modules tools/*/node_modules
+	rm -rf .aws-sam .venv .issuer dist examples/clients/typescript/node_modules tools/*/node_modules
 
 SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find src -name '*.rs') $(wildcard crates/table/Cargo.toml crates/table/src/*.rs)
 BUILD := .aws-sam/build-of-$(ARCH)$(if $(PROFILE),-with-profile)

@@ -10,6 +10,7 @@ import unittest
 from unittest import mock
 
 import botocore.session
+import release
 from botocore.endpoint_provider import EndpointProvider
 from evaluate import Template
 from samcli.yamlhelper import yaml_parse
@@ -29,6 +30,9 @@ class Transformed(unittest.TestCase):
         cls.findings = findings(
             {
                 "template": transformed(TEMPLATE),
+                "release": transformed(
+                    yaml_parse(release.template((ROOT / "template.yaml").read_text(), "1.2.0", "arm64", "function.zip"))
+                ),
                 "without CodeDeploy": transformed(TEMPLATE, DeploymentPreferenceEnabled="false"),
                 "cyclic": transformed(cyclic),
                 **{name: transformed(yaml_parse((ROOT / f"examples/{name}.yaml").read_text())) for name in EXAMPLES},
@@ -37,7 +41,7 @@ class Transformed(unittest.TestCase):
 
     def test_the_template_and_the_examples_have_no_findings(self):
         checked = {name: found for name, found in self.findings.items() if name != "cyclic"}
-        self.assertEqual(checked, {name: [] for name in ("template", "without CodeDeploy", *EXAMPLES)})
+        self.assertEqual(checked, {name: [] for name in ("template", "release", "without CodeDeploy", *EXAMPLES)})
 
     def test_a_deployment_alarm_on_the_api_is_found_to_close_a_cycle(self):
         self.assertIn("E3004", {finding.split()[0] for finding in self.findings["cyclic"]})
