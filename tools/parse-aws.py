@@ -34,7 +34,7 @@ def stopped(self, operation, parameters):
 
 
 def parsed(command):
-    driver, said = awscli.clidriver.create_clidriver(), io.StringIO()
+    said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             status = driver.main(command[1:])
@@ -45,4 +45,5 @@ def parsed(command):
 
 
 BaseClient._make_api_call = stopped
+driver = awscli.clidriver.create_clidriver()
 json.dump([parsed(command) for command in json.load(sys.stdin)], sys.stdout)
