@@ -1,16 +1,24 @@
 """What `make deploy` sends, and what it refuses to: `make lint` runs these tests in the environment `.venv/sam`."""
 
 import contextlib
+import importlib.machinery
+import importlib.util
 import json
 import pathlib
 import sys
 import tempfile
 import types
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import stack  # noqa: E402
 from samcli.yamlhelper import yaml_parse  # noqa: E402
+
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader("deploy", str(stack.ROOT / "tools/deploy"))
+deploy = importlib.util.module_from_spec(importlib.util.spec_from_loader("deploy", loader))
+loader.exec_module(deploy)
 
 DECLARED = {
     "JwtIssuer": {"Type": "String"},
@@ -134,6 +142,14 @@ class Canary(unittest.TestCase):
             for name in template["Parameters"]["DeploymentPreference"]["AllowedValues"]
         }
         self.assertEqual(list(minutes.values()), [0, 5, 10, 15, 30, 9, 18, 27, 90])
+
+    def test_one_that_outlasts_the_session_is_refused(self):
+        given = {"DeploymentPreferenceEnabled": "true", "DeploymentPreference": "Linear10PercentEvery10Minutes"}
+        with mock.patch.dict("os.environ", {"SESSION_MINUTES": "60"}):
+            with refused(self, "Linear10PercentEvery10Minutes takes 90 minutes, and the session ends after 60"):
+                deploy.refuse_a_canary_that_outlasts_the_session(given)
+            deploy.refuse_a_canary_that_outlasts_the_session({**given, "DeploymentPreference": "Canary10Percent30Minutes"})
+        deploy.refuse_a_canary_that_outlasts_the_session(given)
 
     def test_without_codedeploy_there_is_none(self):
         given = {"DeploymentPreference": "Linear10PercentEvery10Minutes", "DeploymentPreferenceEnabled": "false"}
