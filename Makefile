@@ -68,7 +68,7 @@ fuzz: fuzz-events ## Try tokens, documents, items and loads with many random inp
 	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz items
 	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test auth properties
 	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test r4
-	PROPTEST_CASES=100 $(FUZZ) -p studies --test tool model
+	PROPTEST_CASES=2000 $(FUZZ) -p studies --test tool model
 
 fuzz-events: ## Try the function with many random events (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
 	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz events

@@ -19,6 +19,8 @@ use super::error::StoreError;
 
 /// Time limit of one read with all its calls.
 pub const READ: Duration = Duration::from_secs(5);
+/// How often a read starts over because a part is missing.
+const READS_AGAIN: usize = 2;
 /// Parts of a document that are fetched at once.
 const PARTS_AT_ONCE: usize = 4;
 
@@ -92,14 +94,16 @@ impl Store {
         decide: &impl Fn(&Head) -> Option<T>,
         units: &ReadUnits,
     ) -> Result<Option<Found<T>>, StoreError> {
-        match self.once(site, key, self.consistent, decide, units).await {
-            // Either the document was replaced after its head was read, or an eventually consistent read does not see
-            // a part yet. A strongly consistent read sees the newest version as a whole.
-            Err(StoreError::Document(DocumentError::PartMissing)) => {
-                self.once(site, key, true, decide, units).await
+        let mut consistent = self.consistent;
+        for _ in 0..READS_AGAIN {
+            match self.once(site, key, consistent, decide, units).await {
+                // Either the document was replaced after its head was read, or an eventually consistent read does not
+                // see a part yet. A strongly consistent read sees the newest version as a whole.
+                Err(StoreError::Document(DocumentError::PartMissing)) => consistent = true,
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        self.once(site, key, consistent, decide, units).await
     }
 
     async fn once<T>(

@@ -65,8 +65,8 @@ pub(crate) fn refusal(json: &str) -> Option<(String, &'static str)> {
 }
 
 /// What is wrong with the subject of a study that is loaded all the same.
-pub(crate) fn subject_warning(head: &Item) -> Option<&'static str> {
-    match head.get(attribute::SUBJECT).and_then(|subject| subject.as_s().ok()) {
+pub(crate) fn subject_warning(attributes: &Item) -> Option<&'static str> {
+    match attributes.get(attribute::SUBJECT).and_then(|subject| subject.as_s().ok()) {
         None => Some(
             "ImagingStudy.subject has no reference: no token that is bound to a patient can read this study",
         ),

@@ -53,16 +53,16 @@ pub(crate) enum Command {
     },
     /// Check whether the function can serve each study of a site
     ///
-    /// Reads all items of the site and reports those that the function cannot serve, and parts that no study refers to
-    /// (orphaned parts). An interrupted load can leave such parts. While a load of the same site runs, its parts are
-    /// reported too.
+    /// Reads all items of the site and reports those that the function cannot serve, parts older than a day that no study
+    /// names (orphaned parts: a load was interrupted, or two wrote the same study), and items of other programs that are
+    /// neither.
     #[command(after_help = EXIT_STATUS)]
     Check {
         #[command(flatten)]
         site: SiteArgs,
         #[command(flatten)]
         table: TableArgs,
-        /// Delete orphaned parts. Not while a load of the same site runs
+        /// Delete orphaned parts
         #[arg(long)]
         remove_orphans: bool,
     },

@@ -5,7 +5,8 @@
 //! - [`fhir_r4`]: checks a document against FHIR R4.
 //! - `admission`: valid documents that are not loaded.
 //! - [`load`]: reads, checks and writes, in bounded memory.
-//! - [`table`]: writes and removes a study.
+//! - [`protocol`]: writes, deletes, reads and sweeps studies.
+//! - [`table`]: the calls to DynamoDB.
 //! - [`site`]: goes through the items of a site.
 //! - [`pace`]: how fast DynamoDB is called.
 
@@ -13,6 +14,7 @@ mod admission;
 pub mod input;
 pub mod load;
 pub mod pace;
+pub mod protocol;
 pub mod reader;
 pub mod site;
 pub mod table;

@@ -21,11 +21,12 @@ use tokio::time::MissedTickBehavior;
 use crate::admission::{refusal, subject_warning};
 use crate::input::Input;
 use crate::pace::Obstacle;
+use crate::protocol::Change;
 use crate::reader::{self, BrokenInput, Chunk, InputItem, Sink, SourceLocation};
-use crate::table::{Change, Table, TableError};
+use crate::table::{Table, TableError};
 use fhir_r4::{Problem, Study, ValidationError};
 use table::id::{FhirId, SiteId};
-use table::write::{self, Encoded, item_size};
+use table::write::{Prepared, Sizes};
 
 /// Studies written at once, at most.
 const MAX_WRITES: usize = 64;
@@ -146,7 +147,7 @@ pub async fn load(
         {
             writing.insert(ready.key.clone());
             write_bytes += ready.bytes;
-            writes.push(write(table, site, ready));
+            writes.push(write(table, ready));
         }
         let taking = next.is_none() && has_room(writes.len(), write_bytes) && documents.is_some();
         if !taking && writes.is_empty() {
@@ -180,19 +181,19 @@ pub async fn load(
             document = next_document(&mut documents), if taking => match document {
                 Some(Ok(Document::Ready(ready))) => {
                     if let Some(warning) = ready.warning {
-                        observer.warned(&ready.location, &ready.id, warning);
+                        observer.warned(&ready.location, ready.prepared.id(), warning);
                     }
                     if table.is_some() {
                         next = Some(ready);
-                    } else if let Some(other) = seen.get(&ready.key).filter(|other| **other != ready.id) {
+                    } else if let Some(other) = seen.get(&ready.key).filter(|other| *other != ready.prepared.id()) {
                         counts.rejected += 1;
-                        let document = differs_in_case(ready.location, &ready.id, other.as_str());
+                        let document = differs_in_case(ready.location, ready.prepared.id(), other.as_str());
                         end = observer.rejected(&document).err().map(LoadOutcome::Observer);
                     } else {
                         counts.checked += 1;
                         counts.stored_bytes += ready.bytes as u64;
                         counts.write_units += ready.write_units;
-                        seen.insert(ready.key, ready.id);
+                        seen.insert(ready.key, ready.prepared.id().clone());
                     }
                 }
                 Some(Ok(Document::OtherType)) => counts.other_types += 1,
@@ -237,10 +238,10 @@ struct Written {
     bytes: usize,
 }
 
-async fn write(table: &Table, site: &SiteId, ready: Box<Ready>) -> (Written, Result<Change, TableError>) {
-    let Ready { key, id, location, encoded, bytes, .. } = *ready;
-    let change = table.put(site, &id, encoded).await;
-    (Written { key, id, location, bytes }, change)
+async fn write(table: &Table, ready: Box<Ready>) -> (Written, Result<Change, TableError>) {
+    let Ready { key, location, prepared, bytes, .. } = *ready;
+    let change = table.put(&prepared).await;
+    (Written { key, id: prepared.id().clone(), location, bytes }, change)
 }
 
 #[derive(Debug)]
@@ -255,10 +256,9 @@ enum Document {
 #[derive(Debug)]
 struct Ready {
     key: String,
-    id: FhirId,
     location: SourceLocation,
     warning: Option<&'static str>,
-    encoded: Encoded,
+    prepared: Prepared,
     bytes: usize,
     write_units: u64,
 }
@@ -374,15 +374,15 @@ fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
         let problem = Problem { path: format!("ImagingStudy.{place}"), reason: reason.into() };
         return rejected(location, Some(id.to_string()), vec![problem], 0);
     }
-    match write::encode(site, &id, study.json()) {
-        Ok(encoded) => {
-            let sizes = encoded.parts.iter().chain([&encoded.head]).map(item_size);
-            let (bytes, write_units) =
-                sizes.fold((0, 0), |(bytes, units), size| (bytes + size, units + size.div_ceil(1024) as u64));
+    match Prepared::new(site, &id, study.json(), Sizes::DYNAMODB) {
+        Ok(prepared) => {
+            let (bytes, write_units) = prepared
+                .item_sizes()
+                .fold((0, 0), |(bytes, units), size| (bytes + size, units + size.div_ceil(1024) as u64));
             let key = id.key().to_string();
-            let warning = subject_warning(&encoded.head);
+            let warning = subject_warning(prepared.attributes());
             let location = location.clone();
-            Document::Ready(Box::new(Ready { key, id, location, warning, encoded, bytes, write_units }))
+            Document::Ready(Box::new(Ready { key, location, warning, prepared, bytes, write_units }))
         }
         Err(error) => rejected(location, Some(id.to_string()), vec![Problem::whole(error.to_string())], 0),
     }

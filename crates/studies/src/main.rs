@@ -5,7 +5,6 @@ mod aws;
 mod output;
 mod report;
 
-use std::collections::HashSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -284,7 +283,7 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
 }
 
 async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Verdict, Failure> {
-    let (mut good, mut bad, mut unnamed, mut named) = (0, 0, Vec::new(), HashSet::new());
+    let (mut good, mut bad, mut listed) = (0, 0, Vec::new());
     let mut progress = Progress::new(None);
     let mut reader = table.read_site(site);
     while let Some(entries) = reader.next().await? {
@@ -292,17 +291,16 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
             match entry {
                 SiteEntry::Study(study) => {
                     let key = study.key.clone();
-                    named.extend(study.parts_elsewhere().map(str::to_owned));
-                    match study.check() {
-                        Ok(()) => good += 1,
-                        Err(error) => {
+                    match table.check(site, study).await? {
+                        Some(Ok(())) => good += 1,
+                        Some(Err(error)) => {
                             bad += 1;
                             progress.print(&format!("{key}: {error}"))?;
                         }
+                        None => {}
                     }
                 }
-                // A head that comes later may name it.
-                SiteEntry::Orphan(key) => unnamed.push(key),
+                SiteEntry::Unnamed { key, is_binary } => listed.push((key, is_binary)),
             }
         }
         let message = || format!("{} checked", pluralize(good + bad, "study", "studies"));
@@ -312,28 +310,37 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
         warn(&format!("studies: site {site} has no items in table {}", table.address()));
         return Ok(Verdict::Bad);
     }
-    let orphans: Vec<String> = unnamed.into_iter().filter(|part| !named.contains(part)).collect();
-    for part in &orphans {
-        progress.print(&format!("{part}: no study refers to this part"))?;
+    let unnamed = table.unnamed(site, listed).await?;
+    for key in &unnamed.abandoned {
+        progress.print(&format!("{key}: an orphaned part: no study names it"))?;
+    }
+    for key in &unnamed.foreign {
+        progress.print(&format!("{key}: an item of another program: neither a study nor named by one"))?;
     }
     let mut removed = 0;
     if remove_orphans {
-        for part in &orphans {
-            removed += u64::from(table.remove_orphan(site, part).await?);
-            let message = || format!("{} deleted", pluralize(removed, "orphaned part", "orphaned parts"));
-            progress.show(removed, message, table.obstacle());
-        }
+        let deleted = |count| format!("{} deleted", pluralize(count, "orphaned part", "orphaned parts"));
+        let show = |count| progress.show(count, || deleted(count), table.obstacle());
+        removed = table.sweep(site, &unnamed, show).await?;
     }
     drop(progress);
-    let found = orphans.len() as u64;
-    let deleted = if remove_orphans { format!(" ({removed} deleted)") } else { String::new() };
-    say(&format!(
-        "{} can be served, {} cannot, {}{deleted}",
-        pluralize(good, "study", "studies"),
-        HumanCount(bad),
-        pluralize(found, "orphaned part", "orphaned parts"),
-    ))?;
-    Ok(if bad == 0 && removed == found { Verdict::Good } else { Verdict::Bad })
+    let count = |keys: &[String], one: &str, more: &str| pluralize(keys.len() as u64, one, more);
+    let deleted = if remove_orphans { " deleted" } else { "" };
+    let mut summary = vec![
+        format!("{} can be served", pluralize(good, "study", "studies")),
+        format!("{} cannot", HumanCount(bad)),
+        format!("{}{deleted}", count(&unnamed.abandoned, "orphaned part", "orphaned parts")),
+    ];
+    if !unnamed.recent.is_empty() {
+        let parts = count(&unnamed.recent, "part", "parts");
+        summary.push(format!("{parts} of loads that run or ended within a day"));
+    }
+    if !unnamed.foreign.is_empty() {
+        summary.push(format!("{} of other programs", count(&unnamed.foreign, "item", "items")));
+    }
+    say(&summary.join(", "))?;
+    let orphans_are_left = removed < unnamed.abandoned.len() as u64;
+    Ok(if bad > 0 || orphans_are_left { Verdict::Bad } else { Verdict::Good })
 }
 
 async fn delete(table: &Table, site: &SiteId, ids: Vec<FhirId>) -> Result<Verdict, Failure> {
@@ -367,7 +374,11 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
         })
         .await?;
     drop(progress);
-    say(&format!("{} of site {site} deleted", studies(deleted)))?;
+    let rest = match table.count_items(site).await? {
+        0 => String::new(),
+        count => format!("; {} left that no study names", pluralize(count, "item is", "items are")),
+    };
+    say(&format!("{} of site {site} deleted{rest}", studies(deleted)))?;
     Ok(Verdict::Good)
 }
 

@@ -58,6 +58,8 @@ pub enum Obstacle {
 pub(crate) enum Kind {
     Read,
     Write,
+    /// It is repeated only while it is throttled: after another failure, nobody knows whether DynamoDB has done it.
+    ConditionalWrite,
 }
 
 impl Pace {
@@ -90,7 +92,12 @@ impl Pace {
     {
         let since = Instant::now();
         let attempt = || self.attempt(kind, &send);
-        let transient = |error: &_| obstacle(error).is_some_and(|obstacle| self.may_pass(obstacle, since));
+        let transient = |error: &_| {
+            obstacle(error).is_some_and(|obstacle| {
+                self.may_pass(obstacle, since)
+                    && (kind != Kind::ConditionalWrite || obstacle == Obstacle::Throttling)
+            })
+        };
         attempt.retry(pauses()).when(transient).await
     }
 
@@ -98,7 +105,7 @@ impl Pace {
     where
         F: Future<Output = Result<T, SdkError<E>>>,
     {
-        if kind == Kind::Write
+        if kind != Kind::Read
             && let Some(writes) = &self.writes
         {
             writes.lock().await.tick().await;
@@ -106,6 +113,11 @@ impl Pace {
         // Fails only if the semaphore is closed, which nobody does.
         let _running = self.calls.acquire().await;
         send().await.inspect(|_| self.state().last_success = Some(Instant::now()))
+    }
+
+    /// How long to go on without success.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Notes a failure; false if it is time to give up. `since`: when the call was sent first.
@@ -125,7 +137,7 @@ impl Pace {
 }
 
 /// The pauses of one call, each a random one up to a limit that doubles ("full jitter").
-fn pauses() -> impl BackoffBuilder {
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send + Sync + Unpin {
     let limits = ExponentialBuilder::new()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
@@ -283,7 +295,7 @@ mod tests {
         let limits =
             [20, 40, 80, 160, 320].into_iter().chain(std::iter::repeat(500)).map(Duration::from_millis);
         let mut longest = Duration::ZERO;
-        for (pause, limit) in pauses().build().zip(limits).take(1000) {
+        for (pause, limit) in pauses().zip(limits).take(1000) {
             assert!(pause <= limit, "{pause:?} of {limit:?}");
             longest = longest.max(pause);
         }

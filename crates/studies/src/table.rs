@@ -1,5 +1,4 @@
-//! The table as the operator's tool uses it: writing a study and removing one. The function never does either, and its
-//! role does not allow it.
+//! The calls to DynamoDB, and why they fail.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -7,27 +6,18 @@ use std::fmt;
 use std::time::SystemTime;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use futures_util::future::try_join_all;
-use serde::Deserialize;
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
+use table::attribute::{self, Item};
+use table::error::{DocumentError, chain};
+use table::id::SiteId;
+use table::parts::WriteId;
 use thiserror::Error;
 
 use crate::pace::{Kind, Obstacle, Pace, obstacle};
-use table::attribute::{self, Item};
-use table::document::Document;
-use table::error::DocumentError;
-use table::error::chain;
-use table::gzip::{inflate, join};
-use table::id::{FhirId, SiteId};
-use table::json::Object;
-use table::read::{Head, StoredStudy, read};
-use table::write::{Encoded, part_keys};
-
-/// The sort keys of parts that no head names any more and that are about to be deleted. The head that replaces theirs
-/// carries them until they are gone, so that loading again after an interruption completes the deletion.
-const OBSOLETE_PARTS: &str = "obsoleteParts";
 
 /// The table of studies, open for writing.
 #[derive(Debug)]
@@ -35,7 +25,8 @@ pub struct Table {
     pub(crate) client: Client,
     pub(crate) at: TableAddress,
     pub(crate) pace: Pace,
-    allow_older: bool,
+    pub(crate) clock: fn() -> SystemTime,
+    pub(crate) allow_older: bool,
 }
 
 /// Where a table is.
@@ -55,57 +46,23 @@ impl fmt::Display for TableAddress {
     }
 }
 
-/// What writing a study changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The table had no study of this id.
-    Added,
-    /// The table had another document of this id.
-    Replaced,
-    /// The table had the same document, which was not written again.
-    Unchanged,
-    /// The table has a later version by `meta.lastUpdated`, which stays.
-    Kept,
-    /// The table has another study under this id in other case, which stays.
-    OtherId(String),
-}
-
-/// What a stored document says of itself, as far as it can be read.
-#[derive(Default, Deserialize)]
-struct Identity {
-    id: Option<String>,
-    meta: Option<Object<Meta>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    last_updated: Option<String>,
-}
-
-impl Identity {
-    fn last_updated(&self) -> Option<DateTime> {
-        self.meta.as_ref().and_then(|Object(meta)| instant(meta.last_updated.as_deref()?))
-    }
-}
-
-/// A FHIR instant; one in the future counts as absent.
-fn instant(text: &str) -> Option<DateTime> {
-    let instant = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).ok()?;
-    (instant <= DateTime::from(SystemTime::now())).then_some(instant)
-}
-
 impl Table {
     /// The table at this address. The client must not retry: `pace` does.
     #[must_use]
     pub fn new(client: Client, at: TableAddress, pace: Pace) -> Self {
-        Self { client, at, pace, allow_older: false }
+        Self { client, at, pace, clock: SystemTime::now, allow_older: false }
     }
 
     /// Lets [`Table::put`] replace a study by an older version.
     #[must_use]
     pub fn allowing_older(self, allow_older: bool) -> Self {
         Self { allow_older, ..self }
+    }
+
+    /// The same table, under another clock than the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..self }
     }
 
     /// Where the table is.
@@ -127,165 +84,7 @@ impl Table {
         self.pace.call(Kind::Read, || call.clone().send()).await.map(drop).map_err(|error| self.error(&error))
     }
 
-    /// The document that the function would serve: by its id as given or else in lower case.
-    pub async fn document(&self, site: &SiteId, id: &FhirId) -> Result<Option<String>, TableError> {
-        let mut head = self.item(site, id.as_str()).await?;
-        if head.is_none()
-            && let Some(lower) = id.lower_case()
-        {
-            head = self.item(site, lower.as_str()).await?;
-        }
-        match head {
-            Some(head) => self.text(site, head).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The document of a head.
-    async fn text(&self, site: &SiteId, head: Item) -> Result<String, TableError> {
-        let gzip = match read(head).map_err(TableError::Document)? {
-            Head::Document(StoredStudy { document: Document::Text(text), .. }) => return Ok(text),
-            Head::Document(StoredStudy { document: Document::Gzip(gzip), .. }) => gzip,
-            Head::Parts { keys, .. } => {
-                let parts = try_join_all(keys.iter().map(|key| self.part(site, key))).await?;
-                join(&parts).map_err(TableError::Document)?
-            }
-        };
-        inflate(&gzip).map_err(TableError::Document)
-    }
-
-    /// Why a stored study stays. One that cannot be read does not.
-    async fn reason_to_keep(
-        &self,
-        site: &SiteId,
-        id: &FhirId,
-        head: &Item,
-        stored: Item,
-    ) -> Result<Option<Change>, TableError> {
-        let text = match self.text(site, stored).await {
-            Ok(text) => text,
-            Err(TableError::Document(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let identity: Identity = serde_json::from_str(&text).unwrap_or_default();
-        let other = identity.id.as_deref().filter(|other| *other != id.as_str());
-        if let Some(other) = other.filter(|other| other.eq_ignore_ascii_case(id.as_str())) {
-            return Ok(Some(Change::OtherId(other.to_owned())));
-        }
-        let ours = head.get(attribute::LAST_UPDATED).and_then(|value| instant(value.as_s().ok()?));
-        let older = ours.zip(identity.last_updated()).is_some_and(|(ours, theirs)| ours < theirs);
-        Ok((older && !self.allow_older).then_some(Change::Kept))
-    }
-
-    async fn part(&self, site: &SiteId, key: &str) -> Result<Vec<u8>, TableError> {
-        let item = self.item(site, key).await?.ok_or(TableError::Document(DocumentError::PartMissing))?;
-        match item.get(attribute::DOCUMENT) {
-            Some(AttributeValue::B(bytes)) => Ok(bytes.as_ref().to_vec()),
-            _ => Err(TableError::Document(DocumentError::AttributeType(attribute::DOCUMENT))),
-        }
-    }
-
-    /// Writes a study, unless the table has it as it is. A reader gets the old document or the new one at any moment,
-    /// also after an interruption: parts are written first, then the head, and what it replaces is deleted last.
-    pub async fn put(&self, site: &SiteId, id: &FhirId, encoded: Encoded) -> Result<Change, TableError> {
-        let Encoded { mut head, parts } = encoded;
-        let key = id.key();
-        let mut stored = self.item(site, key.as_str()).await?;
-        // The function looks up an id as given before it looks it up in lower case.
-        let hiding = if *id == key { None } else { self.item(site, id.as_str()).await? };
-
-        let wanted = part_keys(&head);
-        // A part under another key is another writer's, or another study: it is not ours to delete.
-        let is_own = |part: &str| study_of(part) == Some(key.as_str()) && is_our_part(part);
-        let mut obsolete: Vec<String> = stored.iter().chain(&hiding).flat_map(all_part_keys).collect();
-        obsolete.retain(|part| !wanted.contains(part) && is_own(part));
-        obsolete.sort_unstable();
-        obsolete.dedup();
-
-        if let Some(stored) = &mut stored {
-            stored.remove(OBSOLETE_PARTS);
-        }
-        // Parts are named after their content, so that equal heads have equal parts; but those may have been lost.
-        let same = stored.as_ref() == Some(&head);
-        let current = same && self.exist(site, &wanted).await?;
-        if !same {
-            for stored in hiding.iter().chain(&stored) {
-                if let Some(kept) = self.reason_to_keep(site, id, &head, stored.clone()).await? {
-                    return Ok(kept);
-                }
-            }
-        }
-        if current && obsolete.is_empty() && hiding.is_none() {
-            return Ok(Change::Unchanged);
-        }
-        if !current {
-            try_join_all(parts.into_iter().map(|part| self.write(part))).await?;
-        }
-        let record = strings(&obsolete);
-        let mut replaced = None;
-        if !current || !obsolete.is_empty() {
-            if !obsolete.is_empty() {
-                head.insert(OBSOLETE_PARTS.to_owned(), record.clone());
-            }
-            replaced = self.write(head).await?;
-        }
-        if hiding.is_some() {
-            self.delete(site, id.as_str().to_owned()).await?;
-        }
-        // Another load may have replaced the head in between.
-        let others = replaced.iter().flat_map(all_part_keys);
-        let others = others.filter(|part| !wanted.contains(part) && !obsolete.contains(part) && is_own(part));
-        let deleted: Vec<String> = obsolete.iter().cloned().chain(others).collect();
-        try_join_all(deleted.into_iter().map(|part| self.delete(site, part))).await?;
-        if !obsolete.is_empty() {
-            self.forget_obsolete(site, &key, record).await?;
-        }
-        Ok(if hiding.is_some() || (!current && (stored.is_some() || replaced.is_some())) {
-            Change::Replaced
-        } else if current {
-            Change::Unchanged
-        } else {
-            Change::Added
-        })
-    }
-
-    /// Removes a study with all of its parts; false if there is nothing of it. The head goes first: a reader finds the
-    /// study or does not.
-    pub async fn remove(&self, site: &SiteId, id: &FhirId) -> Result<bool, TableError> {
-        let mut removed = false;
-        for key in [Some(id.clone()), id.lower_case()].into_iter().flatten() {
-            let mut keys = self.study_keys(site, &key).await?;
-            if let Some(head) = self.delete(site, key.to_string()).await? {
-                removed = true;
-                keys.extend(all_part_keys(&head));
-            }
-            // What a head names under another key is another writer's part, or another study.
-            keys.retain(|part| study_of(part) == Some(key.as_str()) && is_our_part(part));
-            keys.sort_unstable();
-            keys.dedup();
-            removed |= !keys.is_empty();
-            try_join_all(keys.into_iter().map(|part| self.delete(site, part))).await?;
-        }
-        Ok(removed)
-    }
-
-    /// Removes a part that no head names; false if one names it by now, or if another writer made it.
-    pub async fn remove_orphan(&self, site: &SiteId, part: &str) -> Result<bool, TableError> {
-        let Some(study) = study_of(part).filter(|_| is_our_part(part)) else { return Ok(false) };
-        let head = self.item(site, study).await?.unwrap_or_default();
-        if part_keys(&head).iter().any(|key| key == part) {
-            return Ok(false);
-        }
-        self.delete(site, part.to_owned()).await?;
-        Ok(true)
-    }
-
-    async fn exist(&self, site: &SiteId, parts: &[String]) -> Result<bool, TableError> {
-        let found = try_join_all(parts.iter().map(|part| self.exists(site, part))).await?;
-        Ok(found.into_iter().all(|found| found))
-    }
-
-    async fn exists(&self, site: &SiteId, key: &str) -> Result<bool, TableError> {
+    pub(crate) async fn exists(&self, site: &SiteId, key: &str) -> Result<bool, TableError> {
         let call = self
             .client
             .get_item()
@@ -298,7 +97,8 @@ impl Table {
         Ok(output.map_err(|error| self.error(&error))?.item.is_some())
     }
 
-    async fn item(&self, site: &SiteId, key: &str) -> Result<Option<Item>, TableError> {
+    /// The item under a key, by a consistent read.
+    pub(crate) async fn item(&self, site: &SiteId, key: &str) -> Result<Option<Item>, TableError> {
         let call = self
             .client
             .get_item()
@@ -309,52 +109,94 @@ impl Table {
         Ok(output.map_err(|error| self.error(&error))?.item)
     }
 
-    /// Writes an item and returns the one that it replaced.
-    async fn write(&self, item: Item) -> Result<Option<Item>, TableError> {
+    /// Writes a part.
+    pub(crate) async fn put_part(&self, part: Item) -> Result<(), TableError> {
+        let call = self.client.put_item().table_name(&self.at.table).set_item(Some(part));
+        let output = self.pace.call(Kind::Write, || call.clone().send()).await;
+        output.map(drop).map_err(|error| self.error(&error))
+    }
+
+    /// Deletes a part.
+    pub(crate) async fn delete_part(&self, site: &SiteId, key: String) -> Result<(), TableError> {
+        let call = self.client.delete_item().table_name(&self.at.table).set_key(Some(key_of(site, key)));
+        let output = self.pace.call(Kind::Write, || call.clone().send()).await;
+        output.map(drop).map_err(|error| self.error(&error))
+    }
+
+    /// Puts a head in the place of `stored`, if that is still there. With parts, `within` is their attempt, whose time
+    /// may be over.
+    pub(crate) async fn put_head(
+        &self,
+        head: Item,
+        stored: Option<&Item>,
+        within: Option<WriteId>,
+    ) -> Result<Written, TableError> {
+        let Condition { expression, names, values } = Condition::still(stored);
         let call = self
             .client
             .put_item()
             .table_name(&self.at.table)
-            .set_item(Some(item))
+            .set_item(Some(head))
+            .condition_expression(expression)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(values)
             .return_values(ReturnValue::AllOld);
-        let output = self.pace.call(Kind::Write, || call.clone().send()).await;
-        Ok(output.map_err(|error| self.error(&error))?.attributes)
+        let send = || async {
+            match within {
+                None => call.clone().send().await,
+                Some(write) => {
+                    call.clone().customize().interceptor(InTime { write, clock: self.clock }).send().await
+                }
+            }
+        };
+        let output = self.pace.call(Kind::ConditionalWrite, send).await;
+        self.written(output.map(|output| output.attributes))
     }
 
-    /// Deletes an item and returns it.
-    pub(crate) async fn delete(&self, site: &SiteId, key: String) -> Result<Option<Item>, TableError> {
+    /// Deletes the head `stored`, if that is still there.
+    pub(crate) async fn delete_head(
+        &self,
+        site: &SiteId,
+        key: &str,
+        stored: &Item,
+    ) -> Result<Written, TableError> {
+        let Condition { expression, names, values } = Condition::still(Some(stored));
         let call = self
             .client
             .delete_item()
             .table_name(&self.at.table)
-            .set_key(Some(key_of(site, key)))
+            .set_key(Some(key_of(site, key.to_owned())))
+            .condition_expression(expression)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(values)
             .return_values(ReturnValue::AllOld);
-        let output = self.pace.call(Kind::Write, || call.clone().send()).await;
-        Ok(output.map_err(|error| self.error(&error))?.attributes)
+        let output = self.pace.call(Kind::ConditionalWrite, || call.clone().send()).await;
+        self.written(output.map(|output| output.attributes))
     }
 
-    /// Takes the record of deleted parts out of a head, unless another load has replaced it.
-    async fn forget_obsolete(
-        &self,
-        site: &SiteId,
-        key: &FhirId,
-        record: AttributeValue,
-    ) -> Result<(), TableError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.at.table)
-            .set_key(Some(key_of(site, key.to_string())))
-            .update_expression("REMOVE #obsolete")
-            .condition_expression("#obsolete = :record")
-            .expression_attribute_names("#obsolete", OBSOLETE_PARTS)
-            .expression_attribute_values(":record", record);
-        match self.pace.call(Kind::Write, || call.clone().send()).await {
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(())
-            }
-            outcome => outcome.map(drop).map_err(|error| self.error(&error)),
+    fn written<E>(&self, outcome: Result<Option<Item>, SdkError<E>>) -> Result<Written, TableError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let error = match outcome {
+            Ok(old) => return Ok(Written::Done(old)),
+            Err(error) => error,
+        };
+        let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+        if error.code() == Some("ConditionalCheckFailedException") {
+            Ok(Written::Changed)
+        } else if causes.any(<dyn Error>::is::<TooLate>) {
+            Ok(Written::Unknown(TableError::TooLate))
+        } else if matches!(obstacle(&error), Some(Obstacle::Timeout | Obstacle::Unavailable)) {
+            Ok(Written::Unknown(self.error(&error)))
+        } else {
+            Err(self.error(&error))
         }
+    }
+
+    /// The items of a site with these attributes, or with all.
+    pub(crate) fn pages(&self, site: &SiteId, attributes: &'static [&'static str]) -> Pages<'_> {
+        Pages { table: self, site: site.clone(), attributes, next: Next::First }
     }
 
     pub(crate) fn error<E>(&self, error: &SdkError<E>) -> TableError
@@ -365,6 +207,62 @@ impl Table {
     }
 }
 
+/// Reads the items of a site in pages, in the order of their keys, strongly consistent.
+#[derive(Debug)]
+pub(crate) struct Pages<'t> {
+    table: &'t Table,
+    site: SiteId,
+    /// The attributes that are read; all if there is none.
+    attributes: &'static [&'static str],
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    First,
+    After(Item),
+    Nothing,
+}
+
+impl Pages<'_> {
+    /// The items of the next page; `None` after the last one.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Item>>, TableError> {
+        let start = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::First => None,
+            Next::After(key) => Some(key),
+            Next::Nothing => return Ok(None),
+        };
+        let Self { table, site, attributes, .. } = self;
+        let mut call = table
+            .client
+            .query()
+            .table_name(&table.at.table)
+            .key_condition_expression("#site = :site")
+            .expression_attribute_names("#site", attribute::SITE)
+            .expression_attribute_values(":site", AttributeValue::S(site.as_str().to_owned()))
+            .set_exclusive_start_key(start)
+            .consistent_read(true);
+        if !attributes.is_empty() {
+            let names: Vec<_> = attributes.iter().map(|name| format!("#{name}")).collect();
+            call = call.projection_expression(names.join(", "));
+            for (placeholder, name) in names.into_iter().zip(*attributes) {
+                call = call.expression_attribute_names(placeholder, *name);
+            }
+        }
+        let page = table.pace.call(Kind::Read, || call.clone().send()).await;
+        let page = page.map_err(|error| table.error(&error))?;
+        if let Some(key) = page.last_evaluated_key {
+            self.next = Next::After(key);
+        }
+        Ok(Some(page.items.unwrap_or_default()))
+    }
+}
+
+/// An item's sort key, which every item of the table has.
+pub(crate) fn sort_key(item: &Item) -> Option<&str> {
+    item.get(attribute::ID)?.as_s().ok().map(String::as_str)
+}
+
 pub(crate) fn key_of(site: &SiteId, id: String) -> HashMap<String, AttributeValue> {
     HashMap::from([
         (attribute::SITE.to_owned(), AttributeValue::S(site.as_str().to_owned())),
@@ -372,29 +270,80 @@ pub(crate) fn key_of(site: &SiteId, id: String) -> HashMap<String, AttributeValu
     ])
 }
 
-/// The key of the study that a part belongs to; `None` for the key of a study. `#` is in no FHIR id.
-pub(crate) fn study_of(key: &str) -> Option<&str> {
-    key.split_once('#').map(|(study, _)| study)
+/// Outcome of a conditional write.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// It is done; this was there before.
+    Done(Option<Item>),
+    /// Something else is there.
+    Changed,
+    /// Nobody knows whether it is done: only the head tells. Or it was too late, and is not.
+    Unknown(TableError),
 }
 
-/// Whether a part's key is as this tool writes it: the study's key, 128 bits of a digest, and a number.
-fn is_our_part(key: &str) -> bool {
-    let mut segments = key.split('#').skip(1);
-    let digest = segments.next().is_some_and(|digest| {
-        digest.len() == 32 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    });
-    let number = segments.next().is_some_and(|number| number.parse::<u8>().is_ok());
-    digest && number && segments.next().is_none()
+/// The condition that a head is still the one that was read. Ours differ in their write ids, those of other writers in
+/// what they hold.
+struct Condition {
+    expression: String,
+    names: HashMap<String, String>,
+    values: Option<HashMap<String, AttributeValue>>,
 }
 
-/// The parts that a head names, and those that it says are to be deleted.
-fn all_part_keys(head: &Item) -> Vec<String> {
-    let obsolete = head.get(OBSOLETE_PARTS).and_then(|keys| keys.as_l().ok()).into_iter().flatten();
-    part_keys(head).into_iter().chain(obsolete.filter_map(|key| key.as_s().ok().cloned())).collect()
+impl Condition {
+    fn still(stored: Option<&Item>) -> Self {
+        let compared: &[&str] = match stored {
+            None => &[attribute::ID],
+            Some(head) if WriteId::of(head).is_some() => &[attribute::WRITE_ID],
+            Some(_) => &[attribute::WRITE_ID, attribute::DOCUMENT, attribute::PARTS, attribute::ETAG],
+        };
+        let (mut terms, mut values) = (Vec::new(), HashMap::new());
+        if stored.is_some() {
+            terms.push(format!("attribute_exists(#{})", attribute::ID));
+        }
+        for name in compared {
+            match stored.and_then(|head| head.get(*name)) {
+                None => terms.push(format!("attribute_not_exists(#{name})")),
+                Some(value) => {
+                    terms.push(format!("#{name} = :{name}"));
+                    values.insert(format!(":{name}"), value.clone());
+                }
+            }
+        }
+        let named = compared.iter().chain(&[attribute::ID]);
+        Self {
+            expression: terms.join(" AND "),
+            names: named.map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
+            values: Some(values).filter(|values| !values.is_empty()),
+        }
+    }
 }
 
-fn strings(keys: &[String]) -> AttributeValue {
-    AttributeValue::L(keys.iter().cloned().map(AttributeValue::S).collect())
+/// Sends no head whose attempt is too old. It looks at the clock after the request is signed, and DynamoDB rejects
+/// requests that were signed more than minutes ago, so that a process that stops in between changes nothing.
+#[derive(Debug)]
+struct InTime {
+    write: WriteId,
+    clock: fn() -> SystemTime,
+}
+
+#[derive(Debug, Error)]
+#[error("the attempt is too old")]
+struct TooLate;
+
+#[dyn_dispatch_hint]
+impl Intercept for InTime {
+    fn name(&self) -> &'static str {
+        "InTime"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.write.permits_head((self.clock)()) { Ok(()) } else { Err(TooLate.into()) }
+    }
 }
 
 /// Why the table cannot be used.
@@ -415,6 +364,12 @@ pub enum TableError {
     /// DynamoDB throttled every request for a while.
     #[error("DynamoDB throttled every request for too long: {0}")]
     Throttled(String),
+    /// The parts of a study were not written in the time that their head allows.
+    #[error("the parts of a study took more than 30 minutes to write")]
+    TooLate,
+    /// Others replace the same study again and again.
+    #[error("the study {0} is being written by too many at once")]
+    Contended(String),
     /// An item cannot be read.
     #[error("the study cannot be read: {0}")]
     Document(DocumentError),

@@ -23,3 +23,9 @@ pub const ETAG: &str = "etag";
 pub const LAST_UPDATED: &str = "lastUpdated";
 /// `subject.reference`.
 pub const SUBJECT: &str = "subject";
+/// The document's id, if that is not the sort key: it has capitals.
+pub const DOCUMENT_ID: &str = "documentId";
+/// 128 bits of the document's SHA-256, in hexadecimal.
+pub const DIGEST: &str = "digest";
+/// The attempt that put the head.
+pub const WRITE_ID: &str = "writeId";

@@ -5,6 +5,7 @@
 //! - [`document`]: a document, and its properties.
 //! - [`read`]: items in any stored form become documents.
 //! - [`write`]: documents become items.
+//! - [`parts`]: which attempt wrote an item, and which parts belong to it.
 //! - [`gzip`]: how documents are compressed.
 //! - [`subject`]: who a study is about.
 //! - [`json`]: JSON objects that are not arrays.
@@ -19,6 +20,7 @@ pub mod id;
 pub mod json;
 pub mod limit;
 mod native;
+pub mod parts;
 pub mod read;
 pub mod subject;
 pub mod write;

@@ -1,5 +1,7 @@
 //! Writing a document: as text where that fits one read unit, else as gzip, in parts where that exceeds one item.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
@@ -11,21 +13,46 @@ use crate::error::DocumentError;
 use crate::gzip::{compress, fits_response};
 use crate::id::{FhirId, SiteId};
 use crate::limit::{MAX_GZIP_BYTES, MAX_JSON_BYTES};
+use crate::parts::{PartKey, WriteId};
 
-/// The item size, in bytes, up to which an eventually consistent read costs half a read unit.
-const READ_UNIT_BYTES: usize = 4096;
 /// DynamoDB's limit on the size of an item, names and values together.
 const MAX_ITEM_BYTES: usize = 409_600;
-/// The bytes of a document in one part: [`MAX_ITEM_BYTES`] less keys and names, rounded down.
-const PART_BYTES: usize = 400_000;
 
-/// The items of a document.
+/// Sizes that decide how a document is stored, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// The largest item that holds a document as text.
+    pub text: usize,
+    /// The largest item.
+    pub item: usize,
+    /// The compressed document in one part.
+    pub part: usize,
+}
+
+impl Sizes {
+    /// An eventually consistent read of up to 4 KB costs half a read unit, and an item has at most 400 KB with its keys
+    /// and names.
+    pub const DYNAMODB: Self = Self { text: 4096, item: MAX_ITEM_BYTES, part: 400_000 };
+}
+
+/// The items of a document, as one attempt to write it puts them.
 #[derive(Debug)]
 pub struct Encoded {
     /// The study's own item, to be written after the parts.
     pub head: Item,
     /// The parts of a document that exceeds one item; usually none.
     pub parts: Vec<Item>,
+}
+
+/// A document that is ready to be written. The sort key is the id in lower case; the document's bytes do not change.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    site: SiteId,
+    id: FhirId,
+    /// The head without what names the attempt.
+    head: Item,
+    /// The compressed document in pieces, if it exceeds one item.
+    pieces: Vec<Blob>,
 }
 
 /// Why a document cannot be written.
@@ -45,61 +72,123 @@ pub enum EncodeError {
     TooLarge(usize),
 }
 
-/// Encodes a document as items. The sort key is the id in lower case; the document's bytes do not change.
+/// Encodes a document as the items of a new attempt.
 pub fn encode(site: &SiteId, id: &FhirId, json: &str) -> Result<Encoded, EncodeError> {
-    let header = StudyHeader::of(json)?;
-    if header.id.as_deref() != Some(id.as_str()) {
-        return Err(EncodeError::Id);
-    }
-    if json.len() > MAX_JSON_BYTES {
-        return Err(DocumentError::TooLarge.into());
-    }
-    let key = id.key();
-    let mut head = keyed(site, key.as_str());
-    head.insert(attribute::ETAG.to_owned(), AttributeValue::S(header.etag(json)));
-    if let Some(instant) = header.meta.last_updated {
-        head.insert(attribute::LAST_UPDATED.to_owned(), AttributeValue::S(instant.into_owned()));
-    }
-    if let Some(subject) = header.subject.reference {
-        head.insert(attribute::SUBJECT.to_owned(), AttributeValue::S(subject.into_owned()));
-    }
-
-    let room = |limit: usize| limit.saturating_sub(item_size(&head) + attribute::DOCUMENT.len());
-    if json.len() <= room(READ_UNIT_BYTES) {
-        head.insert(attribute::DOCUMENT.to_owned(), AttributeValue::S(json.to_owned()));
-        return Ok(Encoded { head, parts: Vec::new() });
-    }
-    let gzip = compress(json.as_bytes(), Compression::best());
-    if !fits_response(gzip.len()) {
-        return Err(EncodeError::TooLarge(gzip.len()));
-    }
-    if gzip.len() <= room(MAX_ITEM_BYTES) {
-        head.insert(attribute::DOCUMENT.to_owned(), AttributeValue::B(Blob::new(gzip)));
-        return Ok(Encoded { head, parts: Vec::new() });
-    }
-    // The keys of parts name the content, so that the parts of two versions never mix; `#` is in no FHIR id.
-    let content = digest(&gzip);
-    let mut keys = Vec::new();
-    let mut parts = Vec::new();
-    for (index, chunk) in gzip.chunks(PART_BYTES).enumerate() {
-        let part_key = format!("{key}#{content}#{index}");
-        let mut part = keyed(site, &part_key);
-        part.insert(attribute::DOCUMENT.to_owned(), AttributeValue::B(Blob::new(chunk)));
-        parts.push(part);
-        keys.push(AttributeValue::S(part_key));
-    }
-    head.insert(attribute::PARTS.to_owned(), AttributeValue::L(keys));
-    if item_size(&head) > MAX_ITEM_BYTES {
-        return Err(EncodeError::HeadTooLarge);
-    }
-    Ok(Encoded { head, parts })
+    Ok(Prepared::new(site, id, json, Sizes::DYNAMODB)?.items(WriteId::new(SystemTime::now())))
 }
 
-/// The sort keys of the parts that a head item names; none for a document in one item.
-#[must_use]
-pub fn part_keys(head: &Item) -> Vec<String> {
-    let keys = head.get(attribute::PARTS).and_then(|keys| keys.as_l().ok());
-    keys.into_iter().flatten().filter_map(|key| key.as_s().ok().cloned()).collect()
+impl Prepared {
+    /// Prepares a document with this id. Tests choose small `sizes`, so that they need no large documents.
+    pub fn new(site: &SiteId, id: &FhirId, json: &str, sizes: Sizes) -> Result<Self, EncodeError> {
+        let header = StudyHeader::of(json)?;
+        if header.id.as_deref() != Some(id.as_str()) {
+            return Err(EncodeError::Id);
+        }
+        if json.len() > MAX_JSON_BYTES {
+            return Err(DocumentError::TooLarge.into());
+        }
+        let key = id.key();
+        let mut head = keyed(site, key.as_str());
+        let mut set = |name: &str, text: String| head.insert(name.to_owned(), AttributeValue::S(text));
+        set(attribute::ETAG, header.etag(json));
+        set(attribute::DIGEST, digest(json.as_bytes()));
+        if *id != key {
+            set(attribute::DOCUMENT_ID, id.to_string());
+        }
+        if let Some(instant) = header.meta.last_updated {
+            set(attribute::LAST_UPDATED, instant.into_owned());
+        }
+        if let Some(subject) = header.subject.reference {
+            set(attribute::SUBJECT, subject.into_owned());
+        }
+
+        let frame =
+            item_size(&head) + attribute::WRITE_ID.len() + WriteId::LENGTH + attribute::DOCUMENT.len();
+        let mut whole = |document| head.insert(attribute::DOCUMENT.to_owned(), document);
+        let mut pieces = Vec::new();
+        if frame + json.len() <= sizes.text {
+            whole(AttributeValue::S(json.to_owned()));
+        } else {
+            let gzip = compress(json.as_bytes(), Compression::best());
+            if !fits_response(gzip.len()) {
+                return Err(EncodeError::TooLarge(gzip.len()));
+            }
+            if frame + gzip.len() <= sizes.item {
+                whole(AttributeValue::B(Blob::new(gzip)));
+            } else {
+                pieces.extend(gzip.chunks(sizes.part).map(Blob::new));
+            }
+        }
+        let prepared = Self { site: site.clone(), id: id.clone(), head, pieces };
+        if item_size(&prepared.head(WriteId::new(UNIX_EPOCH))) > sizes.item {
+            return Err(EncodeError::HeadTooLarge);
+        }
+        Ok(prepared)
+    }
+
+    /// The site that it is stored in.
+    #[must_use]
+    pub fn site(&self) -> &SiteId {
+        &self.site
+    }
+
+    /// The document's id, in its own case.
+    #[must_use]
+    pub fn id(&self) -> &FhirId {
+        &self.id
+    }
+
+    /// The attributes of its head, but for those that name the attempt.
+    #[must_use]
+    pub fn attributes(&self) -> &Item {
+        &self.head
+    }
+
+    /// The items of one attempt to write it.
+    #[must_use]
+    pub fn items(&self, write: WriteId) -> Encoded {
+        let parts = self.part_keys(write).zip(&self.pieces).map(|(key, piece)| {
+            let mut part = keyed(&self.site, &key);
+            part.insert(attribute::DOCUMENT.to_owned(), AttributeValue::B(piece.clone()));
+            part
+        });
+        Encoded { head: self.head(write), parts: parts.collect() }
+    }
+
+    /// Whether a head holds this very document, as far as its own item tells: its parts may be lost.
+    #[must_use]
+    pub fn is_stored_in(&self, head: &Item) -> bool {
+        let of_attempt = |name: &&String| [attribute::WRITE_ID, attribute::PARTS].contains(&name.as_str());
+        head.keys().filter(|name| !of_attempt(name)).count() == self.head.len()
+            && self.head.iter().all(|(name, value)| head.get(name) == Some(value))
+            && head.contains_key(attribute::PARTS) != self.pieces.is_empty()
+    }
+
+    /// The sizes of its items, in bytes.
+    pub fn item_sizes(&self) -> impl Iterator<Item = usize> {
+        let write = WriteId::new(UNIX_EPOCH);
+        let frame = |key: String| item_size(&keyed(&self.site, &key)) + attribute::DOCUMENT.len();
+        let parts = self
+            .part_keys(write)
+            .zip(&self.pieces)
+            .map(move |(key, piece)| frame(key) + piece.as_ref().len());
+        parts.chain([item_size(&self.head(write))])
+    }
+
+    fn head(&self, write: WriteId) -> Item {
+        let mut head = self.head.clone();
+        head.insert(attribute::WRITE_ID.to_owned(), AttributeValue::S(write.to_string()));
+        if !self.pieces.is_empty() {
+            let keys = self.part_keys(write).map(AttributeValue::S).collect();
+            head.insert(attribute::PARTS.to_owned(), AttributeValue::L(keys));
+        }
+        head
+    }
+
+    fn part_keys(&self, write: WriteId) -> impl Iterator<Item = String> {
+        let head = self.id.key().to_string();
+        (0..self.pieces.len()).map(move |index| PartKey { head: head.clone(), write, index }.to_string())
+    }
 }
 
 fn keyed(site: &SiteId, key: &str) -> Item {
@@ -131,6 +220,7 @@ mod tests {
     use super::*;
     use crate::document::{Document, Properties};
     use crate::gzip::inflate;
+    use crate::parts::part_keys;
     use crate::read::{Head, read};
 
     fn of(json: &str) -> Result<Encoded, EncodeError> {
@@ -169,14 +259,15 @@ mod tests {
         assert_eq!(s(&head, "etag"), Some("W/\"1\""));
         assert_eq!(s(&head, "lastUpdated"), Some("2024-05-04T12:00:00Z"));
         assert_eq!(s(&head, "subject"), Some("Patient/7"));
+        assert_eq!(s(&head, "documentId"), Some("A"));
     }
 
     #[test]
     fn text_is_written_up_to_one_read_unit_and_gzip_beyond() {
         let frame = item_size(&of(&study("")).unwrap().head);
-        let fits = of(&study(&"x".repeat(READ_UNIT_BYTES - frame))).unwrap().head;
-        assert_eq!((item_size(&fits), fits["document"].is_s()), (READ_UNIT_BYTES, true));
-        let exceeds = of(&study(&"x".repeat(READ_UNIT_BYTES - frame + 1))).unwrap().head;
+        let fits = of(&study(&"x".repeat(Sizes::DYNAMODB.text - frame))).unwrap().head;
+        assert_eq!((item_size(&fits), fits["document"].is_s()), (Sizes::DYNAMODB.text, true));
+        let exceeds = of(&study(&"x".repeat(Sizes::DYNAMODB.text - frame + 1))).unwrap().head;
         assert!(exceeds["document"].is_b());
     }
 
@@ -202,11 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_named_after_their_content_and_put_together_in_order() {
+    fn parts_are_named_after_their_attempt_and_put_together_in_order() {
         let json = study(&noise(2_000_000));
         let Encoded { head, parts } = of(&json).unwrap();
         let keys: Vec<_> = parts.iter().map(|part| s(part, "id").unwrap().to_owned()).collect();
-        assert!(keys.len() > 2 && keys[0].starts_with("a#") && keys[0].ends_with("#0"), "{keys:?}");
+        let write = WriteId::of(&head).unwrap();
+        let expected: Vec<_> = (0..keys.len()).map(|n| format!("a#{write}#{n}")).collect();
+        assert!(keys.len() > 2 && keys == expected, "{keys:?}");
         assert_eq!(part_keys(&head), keys);
         let gzip: Vec<_> =
             parts.iter().flat_map(|part| part["document"].as_b().unwrap().as_ref().to_vec()).collect();
@@ -216,10 +309,43 @@ mod tests {
     }
 
     #[test]
-    fn another_content_has_parts_of_other_names() {
-        let [one, other] =
-            [2_000_000, 2_000_001].map(|bytes| part_keys(&of(&study(&noise(bytes))).unwrap().head));
+    fn two_attempts_share_no_part() {
+        let json = study(&noise(2_000_000));
+        let [one, other] = [(); 2].map(|()| part_keys(&of(&json).unwrap().head));
         assert!(one.iter().all(|key| !other.contains(key)));
+    }
+
+    #[test]
+    fn a_head_is_known_by_all_that_does_not_name_its_attempt() {
+        let (small, large) = (study(""), study(&noise(2_000_000)));
+        let prepared = |json: &str| {
+            let (site, id) = (SiteId::parse("4").unwrap(), FhirId::parse("A").unwrap());
+            Prepared::new(&site, &id, json, Sizes::DYNAMODB).unwrap()
+        };
+        for json in [&small, &large] {
+            let head = of(json).unwrap().head;
+            assert!(prepared(json).is_stored_in(&head));
+            assert!(!prepared(&study("other")).is_stored_in(&head));
+            for name in head.keys().filter(|name| *name != "writeId") {
+                let mut lacking = head.clone();
+                lacking.remove(name);
+                assert!(!prepared(json).is_stored_in(&lacking), "{name}");
+            }
+            let mut more = head.clone();
+            more.insert("x".to_owned(), AttributeValue::Null(true));
+            assert!(!prepared(json).is_stored_in(&more));
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_items() {
+        for json in [study(""), study(&noise(20_000)), study(&noise(2_000_000))] {
+            let (site, id) = (SiteId::parse("4").unwrap(), FhirId::parse("A").unwrap());
+            let prepared = Prepared::new(&site, &id, &json, Sizes::DYNAMODB).unwrap();
+            let Encoded { head, parts } = prepared.items(WriteId::new(UNIX_EPOCH));
+            let sizes: Vec<_> = parts.iter().chain([&head]).map(item_size).collect();
+            assert_eq!(prepared.item_sizes().collect::<Vec<_>>(), sizes);
+        }
     }
 
     #[test]

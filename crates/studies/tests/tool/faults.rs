@@ -159,23 +159,6 @@ async fn a_load_that_replaces_the_document_of_another_one_removes_its_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_another_load_has_replaced_need_not_be_forgotten() {
-    for (code, status) in [("ConditionalCheckFailedException", 0), ("AccessDeniedException", 2)] {
-        let bench =
-            Bench::with_faults(
-                move |operation, _| {
-                    if operation == "UpdateItem" { Fault::Error(code) } else { Fault::None }
-                },
-            )
-            .await;
-        for (seed, status) in [(1, 0), (2, status)] {
-            let ran = bench.run("load", &[&bench.file("a.json", large_study("a", seed))]).await;
-            assert_eq!(ran.status, status, "{code}: {ran:?}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_load_that_fails_before_the_head_leaves_the_old_document() {
     let failing = Arc::new(AtomicBool::new(false));
     let fails = Arc::clone(&failing);
@@ -203,7 +186,7 @@ async fn a_load_that_fails_before_the_head_leaves_the_old_document() {
     failing.store(false, Ordering::Relaxed);
     let checked = bench.run("check", &[]).await;
     assert!(checked.out.contains("1 study can be served, 0 cannot"), "{checked:?}");
-    assert_eq!(checked.status, 1, "the new document's parts are orphaned");
+    assert!(checked.out.contains(", 2 parts of loads that run or ended within a day\n"), "{checked:?}");
     assert_eq!(bench.run("load", &[&file]).await.status, 0);
     assert_eq!(bench.shown("a").await, new);
     assert_eq!(bench.run("check", &[]).await.status, 0);

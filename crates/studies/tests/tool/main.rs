@@ -114,6 +114,13 @@ impl Bench {
         put.send().await.unwrap();
     }
 
+    async fn put_attributes<const N: usize>(&self, id: &str, attributes: [(&str, AttributeValue); N]) {
+        let put = self.table.put_item().table_name(local::TABLE).item("siteId", text(local::SITE));
+        let put = put.item("id", text(id));
+        let put = attributes.into_iter().fold(put, |put, (name, value)| put.item(name, value));
+        put.send().await.unwrap();
+    }
+
     /// Deletes one item and nothing else.
     async fn delete_item(&self, key: &str) {
         let delete = self.table.delete_item().table_name(local::TABLE).key("siteId", text(local::SITE));
