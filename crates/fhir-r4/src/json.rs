@@ -28,6 +28,25 @@ impl<'a> Members<'a> {
         }
     }
 
+    pub(super) fn object(&self, name: &str) -> Option<Members<'a>> {
+        match Node::of(self.value(name)?) {
+            Ok(Node::Object(members)) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The objects in an array, with their places in it.
+    pub(super) fn objects(&self, name: &str) -> impl Iterator<Item = (usize, Members<'a>)> + use<'a> {
+        let items = match self.value(name).map(Node::of) {
+            Some(Ok(Node::Array(items))) => items,
+            _ => Vec::new(),
+        };
+        items.into_iter().enumerate().filter_map(|(index, item)| match Node::of(item) {
+            Ok(Node::Object(members)) => Some((index, members)),
+            _ => None,
+        })
+    }
+
     /// Whether the element is present, as a value or by its extensions alone.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(member, _)| member.strip_prefix('_').unwrap_or(member) == name)

@@ -7,6 +7,9 @@
 //! resources must have the elements of every resource and follow FHIR's JSON format. It does not check terminologies
 //! beyond the required codes, profiles, txt-2 (a narrative must not be empty: real systems send empty ones), rules that
 //! compare values (per-1, rng-2, rat-1) and rules of datatypes that only extensions use (tim-*, trd-*, drq-*, sqty-1).
+//!
+//! It also reports what R4 allows and nobody should store: conditional references, and documents that say that they are
+//! incomplete (`SUBSETTED`) or deleted.
 
 mod elements;
 mod json;

@@ -17,6 +17,12 @@ use table::id::FhirId;
 /// Levels of objects and arrays that a document may have. JSON parsers commonly stop at 128.
 const MAX_DEPTH: usize = 100;
 
+/// The code by which a server tags a resource of which it left out elements (FHIR R4 search.html#summary).
+const SUBSETTED: &str = "SUBSETTED";
+/// The end of the extension's URL by which Microsoft's FHIR server marks a deleted resource that it keeps.
+const DELETED_STATE: &str = "/deleted-state";
+const CONDITIONAL: &str = "is a conditional reference, which only the server that it was sent to can resolve";
+
 /// The position of the walk. It becomes text only for a problem.
 #[derive(Clone, Copy)]
 struct Path<'p> {
@@ -111,6 +117,7 @@ impl Walk {
         if members.value("id").is_none() {
             self.problem(&at.member("id"), "is required: it becomes the key in the table");
         }
+        self.whole_and_current(&at, &members);
         self.contained_resources();
         members.text("id").and_then(|id| FhirId::parse(&id).ok())
     }
@@ -128,6 +135,25 @@ impl Walk {
         }
         members.0.retain(|(name, _)| name != "resourceType");
         members
+    }
+
+    /// A document that is valid and yet not the study: a part of it, or one that has been deleted.
+    fn whole_and_current(&mut self, at: &Path<'_>, study: &Members<'_>) {
+        let meta = study.object("meta");
+        let at_meta = at.member("meta");
+        for (index, tag) in meta.iter().flat_map(|meta| meta.objects("tag")) {
+            if tag.text("code").as_deref() == Some(SUBSETTED) {
+                let reason = "says that the document is incomplete (SUBSETTED)";
+                self.problem(&at_meta.member("tag").item(index), reason);
+            }
+        }
+        for (members, at) in [(Some(study), at), (meta.as_ref(), &at_meta)] {
+            for (index, extension) in members.into_iter().flat_map(|members| members.objects("extension")) {
+                if extension.text("url").is_some_and(|url| url.ends_with(DELETED_STATE)) {
+                    self.problem(&at.member("extension").item(index), "says that the study has been deleted");
+                }
+            }
+        }
     }
 
     /// ref-1 and dom-3, once every reference and every contained resource is known.
@@ -421,6 +447,9 @@ impl Walk {
         if literal.contains(|c: char| c.is_ascii_whitespace()) {
             self.problem(&at, "must not have white space");
         }
+        if is_conditional(&literal) {
+            return self.problem(&at, CONDITIONAL);
+        }
         let Some(name) = target_type(&literal) else { return };
         if !targets.is_empty() && !targets.contains(&name) {
             self.problem(&at, wrong_target(targets));
@@ -475,6 +504,9 @@ impl Walk {
             }
             Some(Node::Object(members)) => {
                 self.names(at, &members);
+                if members.text("reference").is_some_and(|literal| is_conditional(&literal)) {
+                    self.problem(&at.member("reference"), CONDITIONAL);
+                }
                 for (name, value) in &members.0 {
                     self.anything(&at.member(name), value);
                 }
@@ -486,6 +518,11 @@ impl Walk {
 
 fn wrong_target(targets: &[&str]) -> String {
     format!("must refer to {}", targets.join(" or "))
+}
+
+/// Whether a reference is a search, `Patient?identifier=…` (FHIR R4 http.html#trules).
+fn is_conditional(literal: &str) -> bool {
+    literal.split_once('?').is_some_and(|(name, _)| is_resource(name))
 }
 
 /// The resource type in a literal reference, if it has one: `Type/id`, `Type/id/_history/version` or `Type?query`,

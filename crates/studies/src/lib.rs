@@ -1,9 +1,12 @@
 //! The operator's tool `studies`, without its command line.
 //!
 //! - [`input`]: which files are read.
-//! - [`reader`]: finds the documents in them.
+//! - `text`: the decompressed text of an input.
+//! - [`reader`]: splits it into documents.
+//! - [`resource`]: what a document is, and what a Bundle holds.
 //! - [`fhir_r4`]: checks a document against FHIR R4.
 //! - `admission`: valid documents that are not loaded.
+//! - `seen`: the ids of the input.
 //! - [`load`]: reads, checks and writes, in bounded memory.
 //! - [`protocol`]: writes, deletes, reads and sweeps studies.
 //! - [`table`]: the calls to DynamoDB.
@@ -16,5 +19,8 @@ pub mod load;
 pub mod pace;
 pub mod protocol;
 pub mod reader;
+pub mod resource;
+mod seen;
 pub mod site;
 pub mod table;
+mod text;

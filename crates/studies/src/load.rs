@@ -3,7 +3,7 @@
 //!
 //! Queues between them are bounded, and documents keep the order of the input.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -18,11 +18,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::admission::{refusal, subject_warning};
+use crate::admission::subject_warning;
 use crate::input::Input;
 use crate::pace::Obstacle;
 use crate::protocol::Change;
-use crate::reader::{self, BrokenInput, Chunk, InputItem, Sink, SourceLocation};
+use crate::reader::{self, BrokenInput, Chunk, Sink};
+use crate::resource::{InputItem, SourceLocation};
+use crate::seen::{Seen, Sight};
 use crate::table::{Table, TableError};
 use fhir_r4::{Problem, Study, ValidationError};
 use table::id::{FhirId, SiteId};
@@ -48,6 +50,8 @@ pub struct Counts {
     pub unchanged: u64,
     /// Studies of which the table has a later version, which it kept.
     pub kept: u64,
+    /// Documents among these whose id another document of the input has.
+    pub repeated: u64,
     /// Studies that were only checked.
     pub checked: u64,
     /// Documents that are not R4 `ImagingStudy` resources, or cannot be stored.
@@ -93,6 +97,8 @@ pub trait Observer {
     fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str);
     /// Learns of a study that was not written, because the table has a later version.
     fn kept(&mut self, location: &SourceLocation, id: &FhirId);
+    /// Learns of an id that an earlier document of the input has, too.
+    fn repeated(&mut self, id: &FhirId);
     /// Learns of an input that could not be read to its end.
     fn broken(&mut self, input: &BrokenInput);
     /// Learns of the progress, several times a second: counts, bytes read of the input as stored, and what keeps the
@@ -127,16 +133,14 @@ pub async fn load(
     let site_of_chunks = site.clone();
     let pipeline = Pipeline::start(inputs, Arc::new(move |chunk: &Chunk| check(&site_of_chunks, chunk)));
     let obstacle = || table.and_then(Table::obstacle);
-    let mut counts = Counts::default();
     let bytes = Arc::clone(&pipeline.bytes);
+    let mut ledger = Ledger { counts: Counts::default(), seen: Seen::default(), observer };
     let mut documents = Some(pipeline);
     let mut outcome = LoadOutcome::Complete;
     let mut writes = FuturesUnordered::new();
     let mut writing: HashSet<String> = HashSet::new();
     let mut write_bytes = 0;
     let mut next: Option<Box<Ready>> = None;
-    // Without a table, the ids so far by their keys.
-    let mut seen: HashMap<String, FhirId> = HashMap::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stop = pin!(stop);
@@ -157,54 +161,22 @@ pub async fn load(
         tokio::select! {
             biased;
             () = &mut stop, if documents.is_some() => end = Some(LoadOutcome::Stopped),
-            _ = tick.tick() => observer.progress(&counts, bytes.load(Ordering::Relaxed), obstacle()),
-            Some((ready, change)) = writes.next(), if !writes.is_empty() => {
-                let Written { key, id, location, bytes: written } = ready;
-                writing.remove(&key);
-                write_bytes -= written;
-                match change {
-                    Ok(Change::Kept) => {
-                        counts.kept += 1;
-                        observer.kept(&location, &id);
-                    }
-                    Ok(Change::OtherId(other)) => {
-                        counts.rejected += 1;
-                        let document = differs_in_case(location, &id, &other);
-                        end = observer.rejected(&document).err().map(LoadOutcome::Observer);
-                    }
-                    Ok(Change::Added) => counts.added += 1,
-                    Ok(Change::Replaced) => counts.replaced += 1,
-                    Ok(Change::Unchanged) => counts.unchanged += 1,
-                    Err(error) => end = Some(LoadOutcome::Table(error)),
-                }
+            _ = tick.tick() => ledger.progress(bytes.load(Ordering::Relaxed), obstacle()),
+            Some((written, change)) = writes.next(), if !writes.is_empty() => {
+                writing.remove(&written.key);
+                write_bytes -= written.bytes;
+                end = match change {
+                    Ok(change) => ledger.written(written, change).err().map(LoadOutcome::Observer),
+                    Err(error) => Some(LoadOutcome::Table(error)),
+                };
             }
             document = next_document(&mut documents), if taking => match document {
-                Some(Ok(Document::Ready(ready))) => {
-                    if let Some(warning) = ready.warning {
-                        observer.warned(&ready.location, ready.prepared.id(), warning);
-                    }
-                    if table.is_some() {
-                        next = Some(ready);
-                    } else if let Some(other) = seen.get(&ready.key).filter(|other| *other != ready.prepared.id()) {
-                        counts.rejected += 1;
-                        let document = differs_in_case(ready.location, ready.prepared.id(), other.as_str());
-                        end = observer.rejected(&document).err().map(LoadOutcome::Observer);
-                    } else {
-                        counts.checked += 1;
-                        counts.stored_bytes += ready.bytes as u64;
-                        counts.write_units += ready.write_units;
-                        seen.insert(ready.key, ready.prepared.id().clone());
-                    }
-                }
-                Some(Ok(Document::OtherType)) => counts.other_types += 1,
-                Some(Ok(Document::Rejected(document))) => {
-                    counts.rejected += 1;
-                    end = observer.rejected(&document).err().map(LoadOutcome::Observer);
-                }
-                Some(Ok(Document::BrokenInput(input))) => {
-                    counts.broken_inputs += 1;
-                    observer.broken(&input);
-                }
+                Some(Ok(document)) => match ledger.found(document) {
+                    Ok(Some(ready)) if table.is_some() => next = Some(ready),
+                    Ok(Some(ready)) => ledger.checked(&ready),
+                    Ok(None) => {}
+                    Err(error) => end = Some(LoadOutcome::Observer(error)),
+                },
                 Some(Err(Panicked)) => end = Some(LoadOutcome::Panicked),
                 None => documents = None,
             },
@@ -217,8 +189,80 @@ pub async fn load(
             (documents, next) = (None, None);
         }
     }
-    observer.progress(&counts, bytes.load(Ordering::Relaxed), obstacle());
-    (counts, outcome)
+    ledger.progress(bytes.load(Ordering::Relaxed), obstacle());
+    (ledger.counts, outcome)
+}
+
+/// What became of the documents, counted and told to the observer.
+struct Ledger<'o, O> {
+    counts: Counts,
+    seen: Seen,
+    observer: &'o mut O,
+}
+
+impl<O: Observer> Ledger<'_, O> {
+    /// Returns the document if it may be written.
+    fn found(&mut self, document: Document) -> io::Result<Option<Box<Ready>>> {
+        match document {
+            Document::Ready(ready) => return self.admit(ready),
+            Document::OtherType => self.counts.other_types += 1,
+            Document::Rejected(document) => self.rejected(&document)?,
+            Document::BrokenInput(input) => {
+                self.counts.broken_inputs += 1;
+                self.observer.broken(&input);
+            }
+        }
+        Ok(None)
+    }
+
+    fn admit(&mut self, ready: Box<Ready>) -> io::Result<Option<Box<Ready>>> {
+        let id = ready.prepared.id();
+        match self.seen.see(id) {
+            Sight::New => {}
+            Sight::Again => {
+                self.counts.repeated += 1;
+                self.observer.repeated(id);
+            }
+            Sight::OtherCase(other) => {
+                self.rejected(&differs_in_case(ready.location.clone(), id, &other))?;
+                return Ok(None);
+            }
+        }
+        if let Some(warning) = ready.warning {
+            self.observer.warned(&ready.location, id, warning);
+        }
+        Ok(Some(ready))
+    }
+
+    fn checked(&mut self, ready: &Ready) {
+        self.counts.checked += 1;
+        self.counts.stored_bytes += ready.bytes as u64;
+        self.counts.write_units += ready.write_units;
+    }
+
+    fn written(&mut self, written: Written, change: Change) -> io::Result<()> {
+        let Written { id, location, .. } = written;
+        match change {
+            Change::Added => self.counts.added += 1,
+            Change::Replaced => self.counts.replaced += 1,
+            Change::Unchanged => self.counts.unchanged += 1,
+            Change::Kept => {
+                self.counts.kept += 1;
+                self.observer.kept(&location, &id);
+            }
+            Change::OtherId(other) => self.rejected(&differs_in_case(location, &id, &other))?,
+        }
+        Ok(())
+    }
+
+    fn rejected(&mut self, document: &RejectedDocument) -> io::Result<()> {
+        self.counts.rejected += 1;
+        self.observer.rejected(document)
+    }
+
+    fn progress(&mut self, bytes: u64, obstacle: Option<Obstacle>) {
+        self.observer.progress(&self.counts, bytes, obstacle);
+    }
 }
 
 /// Whether another study may be written beside `writes` that take `bytes` together.
@@ -370,10 +414,6 @@ fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
         Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
     };
     let id = study.id().clone();
-    if let Some((place, reason)) = refusal(study.json()) {
-        let problem = Problem { path: format!("ImagingStudy.{place}"), reason: reason.into() };
-        return rejected(location, Some(id.to_string()), vec![problem], 0);
-    }
     match Prepared::new(site, &id, study.json(), Sizes::DYNAMODB) {
         Ok(prepared) => {
             let (bytes, write_units) = prepared

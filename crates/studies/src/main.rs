@@ -168,6 +168,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     };
     let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, &mut output, stop).await;
 
+    let repeated = output.repeated_ids();
     let LoadOutput { progress, report, .. } = output;
     drop(progress);
     let again = if args.dry_run { "" } else { "; run the same command again to continue" };
@@ -181,7 +182,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
         LoadOutcome::Panicked => Some(format!("a thread panicked, which is a bug{again}")),
     };
     let reported = report.map_or(Ok(()), Report::finish);
-    let said = say(&summary(&counts, args.dry_run, skipped_files));
+    let said = say(&summary(&counts, args.dry_run, skipped_files, &repeated));
     if let Some(failure) = failure {
         return Err(failed(failure));
     }
@@ -201,7 +202,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     }
 }
 
-fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
+fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &str) -> String {
     let studies = pluralize(counts.studies() - counts.kept, "study", "studies");
     let loaded = if dry_run {
         let (bytes, units) = (HumanBytes(counts.stored_bytes), HumanCount(counts.write_units));
@@ -217,6 +218,13 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
             format!(", {} kept because the table has a later version", pluralize(count, "study", "studies"))
         }
     };
+    let repeated = match counts.repeated {
+        0 => String::new(),
+        count => {
+            let documents = pluralize(count, "document has", "documents have");
+            format!(", {documents} the id of an earlier one ({repeated_ids})")
+        }
+    };
     let rejected = pluralize(counts.rejected, "document", "documents");
     let other_types = match counts.other_types {
         0 => String::new(),
@@ -226,7 +234,7 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64) -> String {
         0 => String::new(),
         count => format!(", {} with other names skipped", pluralize(count, "file", "files")),
     };
-    format!("{loaded}{kept}, {rejected} rejected{other_types}{skipped}")
+    format!("{loaded}{kept}{repeated}, {rejected} rejected{other_types}{skipped}")
 }
 
 /// Prints what the function would serve.

@@ -7,7 +7,8 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyl
 use studies::input::reason;
 use studies::load::{Counts, Observer, RejectedDocument};
 use studies::pace::Obstacle;
-use studies::reader::{BrokenInput, SourceLocation};
+use studies::reader::BrokenInput;
+use studies::resource::SourceLocation;
 use table::id::FhirId;
 use thiserror::Error;
 
@@ -20,6 +21,9 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 #[error("standard output cannot be written: {}", reason(.0))]
 pub(crate) struct OutputError(#[from] pub(crate) io::Error);
+
+/// Ids that are named in the summary, at most.
+const NAMED: usize = 5;
 
 /// Prints a line on standard output.
 pub(crate) fn say(line: &str) -> Result<(), OutputError> {
@@ -122,6 +126,8 @@ impl Drop for Progress {
 pub(crate) struct LoadOutput {
     pub(crate) progress: Progress,
     pub(crate) report: Option<Report>,
+    /// Ids that several documents have: the first few.
+    repeated: Vec<String>,
     size: Option<u64>,
     started: Instant,
 }
@@ -129,7 +135,16 @@ pub(crate) struct LoadOutput {
 impl LoadOutput {
     /// Of an input of `size` bytes, if that is known.
     pub(crate) fn new(size: Option<u64>, report: Option<Report>) -> Self {
-        Self { progress: Progress::new(size), report, size, started: Instant::now() }
+        Self { progress: Progress::new(size), report, repeated: Vec::new(), size, started: Instant::now() }
+    }
+}
+
+impl LoadOutput {
+    /// The ids that several documents have, as far as they are named: `a, b, …`.
+    pub(crate) fn repeated_ids(&self) -> String {
+        let ids: Vec<&str> = self.repeated.iter().take(NAMED).map(String::as_str).collect();
+        let more = if self.repeated.len() > NAMED { ", …" } else { "" };
+        format!("{}{more}", ids.join(", "))
     }
 }
 
@@ -152,6 +167,13 @@ impl Observer for LoadOutput {
         self.progress.line(&format!(
             "kept {location} (id {id}): the table has a later version; --allow-older replaces it"
         ));
+    }
+
+    fn repeated(&mut self, id: &FhirId) {
+        let id = id.as_str();
+        if self.repeated.len() <= NAMED && !self.repeated.iter().any(|named| named == id) {
+            self.repeated.push(id.to_owned());
+        }
     }
 
     fn broken(&mut self, input: &BrokenInput) {

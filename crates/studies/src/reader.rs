@@ -1,64 +1,29 @@
 //! Finds the documents in an input: JSON resources, Bundles and NDJSON, each gzipped or not.
 //!
 //! The content decides, not the name: gzip is known by its first bytes, and once a line holds one whole value, every
-//! line after it is taken for a document. NDJSON and Bundles are streamed: no more than one document, or 64 KiB of
-//! lines, is in memory.
+//! line after it is taken for a document. NDJSON and Bundles are streamed: no more than twice 32 MiB of text is in
+//! memory. A document that is larger is not read to its end.
 //!
 //! [`read`] only splits the input into [`Chunk`]s, in order; [`Chunk::documents`] does the parsing, on any thread.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead as _, Read};
 use std::ops::ControlFlow;
 
-use flate2::bufread::GzDecoder;
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use table::json::Object;
+use serde::Deserialize as _;
+use serde::de::IgnoredAny;
+use table::limit::MAX_JSON_BYTES;
 use thiserror::Error;
 
-use crate::input::{Input, reason};
-use fhir_r4::not_json;
+use crate::input::{self, Input};
+use crate::resource::{
+    ARRAY, End, EntryText, InputItem, Kind, SourceLocation, StreamedInput, Take, ValueReader, reason,
+    take_entry, take_study, take_value,
+};
+use crate::text::Text;
 
-/// Bundles may be nested in Bundles to this depth.
-const MAX_BUNDLE_DEPTH: usize = 8;
-
-const BUFFER_BYTES: usize = 65_536;
-
-/// Where a document was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct SourceLocation {
-    /// The file as it was given, `-` for standard input.
-    pub file: String,
-    /// The line on which the document begins, counted from 1. For one in a Bundle, the line of the Bundle.
-    pub line: u64,
-    /// The entry of a Bundle, as in `Bundle.entry[3]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entry: Option<String>,
-}
-
-impl fmt::Display for SourceLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)?;
-        if let Some(entry) = &self.entry {
-            write!(f, " {entry}")?;
-        }
-        Ok(())
-    }
-}
-
-/// What was found there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputItem<Text> {
-    /// The text of a resource whose `resourceType` is `ImagingStudy`.
-    Study(Text),
-    /// A resource of another type.
-    Other,
-    /// Something that is not a FHIR resource, and why not.
-    Broken(String),
-}
+const TOO_LARGE: &str = "has more than 32 MiB";
 
 /// A piece of an input.
 #[derive(Debug)]
@@ -71,8 +36,8 @@ pub struct Chunk {
 enum Content {
     /// Whole lines, each blank or a document.
     Lines(Vec<u8>),
-    /// A resource that is the entry of so many Bundles.
-    Entry(Box<RawValue>, usize),
+    /// An entry of the value at the location.
+    Entry(EntryText),
     Item(InputItem<Vec<u8>>),
 }
 
@@ -99,14 +64,14 @@ pub trait Sink {
 }
 
 /// Splits an input into chunks. A broken document costs no other: reading continues at the next line, or, if the
-/// document spans lines, at the next line that begins with a brace.
+/// document spans lines, at the next line that begins with a brace. Nothing inside a broken document is a document.
 pub fn read(input: &Input, sink: &mut impl Sink) -> Result<ControlFlow<()>, BrokenInput> {
     let file = input.name();
     let failed = |bytes, lines, error: &io::Error| BrokenInput {
         file: file.clone(),
         bytes,
         lines,
-        reason: reason(error),
+        reason: input::reason(error),
     };
     let raw: Box<dyn Read> = match input {
         Input::Standard => Box::new(io::stdin()),
@@ -114,17 +79,12 @@ pub fn read(input: &Input, sink: &mut impl Sink) -> Result<ControlFlow<()>, Brok
     };
     let sink = RefCell::new(sink);
     let advance = |bytes| sink.borrow_mut().advance(bytes);
-    let mut text = Text::open(Counted { inner: raw, advance }).map_err(|error| failed(0, 0, &error))?;
+    let text = Text::open(Counted { inner: raw, advance }).map_err(|error| failed(0, 0, &error))?;
     let mut send = |location, content| sink.borrow_mut().chunk(Chunk { location, content });
-    let split = if input.is_named_ndjson() {
-        lines(&mut text, &file, &mut send)
-    } else {
-        values(&mut text, &file, &mut send)
-    };
-    split.map_err(|error| failed(text.bytes, text.line - 1, &error))
+    let mut splitter = Splitter { text, file: &file, send: &mut send, max_bytes: MAX_JSON_BYTES };
+    let split = if input.is_named_ndjson() { splitter.lines() } else { splitter.values() };
+    split.map_err(|error| failed(splitter.text.bytes, splitter.text.line - 1, &error))
 }
-
-type Send<'a> = dyn FnMut(SourceLocation, Content) -> ControlFlow<()> + 'a;
 
 /// Counts the bytes of an input as they are read.
 struct Counted<R, F> {
@@ -140,454 +100,238 @@ impl<R: Read, F: FnMut(u64)> Read for Counted<R, F> {
     }
 }
 
-/// The decompressed text of an input, with push-back.
-struct Text<'a> {
-    again: Cursor<Vec<u8>>,
-    inner: BufReader<Box<dyn Read + 'a>>,
-    /// The line of the next byte, from 1.
-    line: u64,
-    /// Bytes read.
-    bytes: u64,
+/// A value of the input.
+enum Value {
+    Read(Option<InputItem<Vec<u8>>>, Vec<EntryText>),
+    Broken {
+        reason: String,
+        /// What was read of it, if it has no entries.
+        copy: Option<Vec<u8>>,
+        /// Whether the input ends inside it.
+        at_end: bool,
+    },
+    /// Nobody wants the rest.
+    Stopped,
 }
 
-impl<'a> Text<'a> {
-    /// Inflates what is gzipped and drops a byte order mark.
-    fn open(raw: impl Read + 'a) -> io::Result<Self> {
-        let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
-        let gzip = raw.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let inner: Box<dyn Read + 'a> = if gzip { Box::new(Members::new(raw)) } else { Box::new(raw) };
-        let mut inner = BufReader::with_capacity(BUFFER_BYTES, inner);
-        if inner.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
-            inner.consume(3);
-        }
-        Ok(Self { again: Cursor::default(), inner, line: 1, bytes: 0 })
-    }
+/// Splits the text of an input.
+struct Splitter<'s, 't> {
+    text: Text<'t>,
+    file: &'s str,
+    send: &'s mut dyn FnMut(SourceLocation, Content) -> ControlFlow<()>,
+    /// The size of a document, at most.
+    max_bytes: usize,
+}
 
-    /// Reads these bytes, the last ones that were read, again.
-    fn push_back(&mut self, mut bytes: Vec<u8>) {
-        self.line -= newlines(&bytes);
-        self.bytes -= bytes.len() as u64;
-        let read = usize::try_from(self.again.position()).unwrap_or(usize::MAX);
-        bytes.extend_from_slice(self.again.get_ref().get(read..).unwrap_or_default());
-        self.again = Cursor::new(bytes);
-    }
-
-    /// Goes to the next line that begins with a brace. `line_start`: whether the next byte begins a line.
-    fn skip_to_brace(&mut self, mut line_start: bool) -> io::Result<()> {
+impl Splitter<'_, '_> {
+    /// Sends the lines that have arrived, and waits for the rest of a line only when it has sent all before it.
+    fn lines(&mut self) -> io::Result<ControlFlow<()>> {
+        let mut block = Vec::new();
+        let mut line = self.text.line;
         loop {
-            let buffer = self.fill_buf()?;
-            let skipped = match buffer {
-                [] => return Ok(()),
-                [b'{', ..] if line_start => return Ok(()),
-                buffer => buffer.iter().position(|b| *b == b'\n').map(|end| end + 1),
-            };
-            line_start = skipped.is_some();
-            let skipped = skipped.unwrap_or(buffer.len());
-            self.consume(skipped);
-        }
-    }
-}
-
-impl BufRead for Text<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let again = self.again.get_ref().len() as u64 > self.again.position();
-        if again { self.again.fill_buf() } else { self.inner.fill_buf() }
-    }
-
-    fn consume(&mut self, amount: usize) {
-        let again = self.again.get_ref().len() as u64 > self.again.position();
-        let buffer = if again { self.again.fill_buf().unwrap_or_default() } else { self.inner.buffer() };
-        self.line += newlines(&buffer[..amount]);
-        self.bytes += amount as u64;
-        if again { self.again.consume(amount) } else { self.inner.consume(amount) }
-    }
-}
-
-impl Read for Text<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = self.fill_buf()?;
-        let read = buffer.read(out)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-/// gzip members one after the other, and zeros after the last one, which tapes and block devices leave.
-struct Members<R> {
-    /// Absent between two members.
-    current: Option<GzDecoder<R>>,
-    raw: Option<R>,
-}
-
-impl<R: BufRead> Members<R> {
-    fn new(raw: R) -> Self {
-        Self { current: None, raw: Some(raw) }
-    }
-}
-
-impl<R: BufRead> Read for Members<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(current) = &mut self.current {
-                let read = current.read(out)?;
-                if read > 0 || out.is_empty() {
-                    return Ok(read);
-                }
-                self.raw = self.current.take().map(GzDecoder::into_inner);
-            }
-            let Some(raw) = &mut self.raw else { return Ok(0) };
-            let rest = raw.fill_buf()?;
-            match rest {
-                [] => return Ok(0),
-                [0, ..] => {
-                    let zeros = rest.iter().take_while(|byte| **byte == 0).count();
-                    raw.consume(zeros);
-                    if raw.fill_buf()?.first().is_some_and(|byte| *byte != 0) {
-                        return Err(io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            "something follows the zeros after gzip",
-                        ));
-                    }
-                }
-                _ => self.current = self.raw.take().map(GzDecoder::new),
-            }
-        }
-    }
-}
-
-fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
-}
-
-/// Sends the lines that have arrived, and waits for the rest of a line only when it has sent all before it.
-fn lines(text: &mut Text<'_>, file: &str, send: &mut Send<'_>) -> io::Result<ControlFlow<()>> {
-    let mut block = Vec::new();
-    let mut line = text.line;
-    loop {
-        let buffer = text.fill_buf()?;
-        let ended = buffer.is_empty();
-        let whole = buffer.iter().rposition(|b| *b == b'\n').map(|end| end + 1);
-        let taken = whole.unwrap_or(buffer.len());
-        block.extend_from_slice(&buffer[..taken]);
-        text.consume(taken);
-        if (ended || whole.is_some()) && !block.is_empty() {
-            let location = SourceLocation { file: file.to_owned(), line, entry: None };
-            line = text.line;
-            if send(location, Content::Lines(std::mem::take(&mut block))).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        if ended {
-            return Ok(ControlFlow::Continue(()));
-        }
-    }
-}
-
-/// Sends one value after another, until one that is alone on its line shows that the rest is NDJSON.
-fn values(text: &mut Text<'_>, file: &str, send: &mut Send<'_>) -> io::Result<ControlFlow<()>> {
-    let mut line_start = true;
-    loop {
-        match text.fill_buf()?.first() {
-            None => return Ok(ControlFlow::Continue(())),
-            Some(b) if b.is_ascii_whitespace() => {
-                line_start |= *b == b'\n';
-                text.consume(1);
-                continue;
-            }
-            Some(_) => {}
-        }
-        let location = SourceLocation { file: file.to_owned(), line: text.line, entry: None };
-        let copy = RefCell::new(Some(Vec::new()));
-        let mut stopped = false;
-        let kind = {
-            let mut entry = |location, resource: EntryResource| {
-                let flow = send(
-                    location,
-                    match resource {
-                        Ok(resource) => Content::Entry(resource, 1),
-                        Err(reason) => Content::Item(InputItem::Broken(reason)),
-                    },
-                );
-                stopped = flow.is_break();
-                flow
-            };
-            let reader = Copied { inner: &mut *text, copy: &copy };
-            ResourceVisitor { location: &location, copy: Some(&copy), entry: &mut entry }
-                .deserialize(&mut serde_json::Deserializer::from_reader(reader))
-        };
-        let copy = copy.into_inner();
-        let item = match kind {
-            _ if stopped => return Ok(ControlFlow::Break(())),
-            Err(error) if error.is_io() => return Err(error.into()),
-            Err(error) => {
-                // Said before the rest is read, which may take long to arrive.
-                let item = InputItem::Broken(not_a_resource(&error));
-                if send(location, Content::Item(item)).is_break() {
+            let buffer = self.text.fill_buf()?;
+            let ended = buffer.is_empty();
+            let whole = buffer.iter().rposition(|b| *b == b'\n').map(|end| end + 1);
+            let taken = whole.unwrap_or(buffer.len());
+            block.extend_from_slice(&buffer[..taken]);
+            self.text.consume(taken);
+            let location = SourceLocation { file: self.file.to_owned(), line, entry: None };
+            if (ended || whole.is_some()) && !block.is_empty() {
+                line = self.text.line;
+                if (self.send)(location, Content::Lines(std::mem::take(&mut block))).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
-                match copy {
-                    Some(mut read) => match next_document(&read) {
-                        Some(at) => text.push_back(read.split_off(at)),
-                        None => text.skip_to_brace(read.ends_with(b"\n"))?,
-                    },
-                    None => text.skip_to_brace(false)?,
+            } else if block.len() > self.max_bytes {
+                let item = InputItem::Broken(TOO_LARGE.to_owned());
+                if (self.send)(location, Content::Item(item)).is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
-                line_start = true;
-                continue;
+                // Another document begins at the next line, unless that is far away.
+                if !self.text.skip_line_within(self.max_bytes)? {
+                    return Err(too_large());
+                }
+                block = Vec::new();
+                line = self.text.line;
             }
-            Ok(kind) => item(kind.as_deref(), copy),
-        };
-        let alone = line_start && text.line == location.line;
-        line_start = false;
-        if let Some(item) = item
-            && send(location, Content::Item(item)).is_break()
-        {
-            return Ok(ControlFlow::Break(()));
-        }
-        if alone && ends_line(text)? {
-            return lines(text, file, send);
+            if ended {
+                return Ok(ControlFlow::Continue(()));
+            }
         }
     }
-}
 
-/// Where the text of a broken document holds the beginning of another: a line end before a brace.
-fn next_document(text: &[u8]) -> Option<usize> {
-    text.windows(2).position(|pair| pair == b"\n{")
-}
-
-/// Whether nothing but white space is left of the line.
-fn ends_line(text: &mut Text<'_>) -> io::Result<bool> {
-    loop {
-        match text.fill_buf()?.first() {
-            Some(b'\n') => return Ok(true),
-            Some(b' ' | b'\t' | b'\r') => text.consume(1),
-            _ => return Ok(false),
-        }
-    }
-}
-
-impl Chunk {
-    /// Hands every resource in it to `take`; the resources of a Bundle one by one.
-    pub fn documents(&self, take: &mut dyn FnMut(&SourceLocation, InputItem<&[u8]>)) {
-        let location = &self.location;
-        match &self.content {
-            Content::Item(InputItem::Study(text)) => take(location, InputItem::Study(text)),
-            Content::Item(InputItem::Other) => take(location, InputItem::Other),
-            Content::Item(InputItem::Broken(reason)) => take(location, InputItem::Broken(reason.clone())),
-            Content::Entry(text, depth) => resource(text.get().as_bytes(), location, *depth, take),
-            Content::Lines(text) => {
-                let mut location = location.clone();
-                for line in text.split(|b| *b == b'\n') {
-                    let line = line.trim_ascii();
-                    if !line.is_empty() {
-                        resource(line, &location, 0, take);
+    /// Sends one value after another, until one that is alone on its line shows that the rest is NDJSON.
+    fn values(&mut self) -> io::Result<ControlFlow<()>> {
+        let mut line_start = true;
+        // What follows a broken document may still belong to it.
+        let mut is_doubtful = false;
+        while let Some(first) = self.text.skip_space(&mut line_start)? {
+            let location = SourceLocation { file: self.file.to_owned(), line: self.text.line, entry: None };
+            let read = if first == b'[' { self.array() } else { self.value(&location) };
+            let read = match read {
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    let item = InputItem::Broken(error.to_string());
+                    let flow = (self.send)(location, Content::Item(item));
+                    return if flow.is_break() { Ok(flow) } else { Err(too_large()) };
+                }
+                read => read?,
+            };
+            let (item, entries) = match read {
+                Value::Stopped => return Ok(ControlFlow::Break(())),
+                Value::Read(item, entries) => (item, entries),
+                Value::Broken { reason, copy, at_end } => {
+                    // Said before the rest is read, which may take long to arrive.
+                    if (self.send)(location, Content::Item(InputItem::Broken(reason))).is_break() {
+                        return Ok(ControlFlow::Break(()));
                     }
-                    location.line += 1;
+                    if at_end {
+                        break;
+                    }
+                    if let Some(rest) = copy.as_deref().and_then(lines_behind) {
+                        self.text.push_back(rest.to_vec());
+                        return self.lines();
+                    }
+                    self.text.skip_to_brace(copy.is_some_and(|copy| copy.ends_with(b"\n")))?;
+                    (line_start, is_doubtful) = (true, true);
+                    continue;
+                }
+            };
+            let starts_line = std::mem::replace(&mut line_start, false) && self.text.line == location.line;
+            let is_alone = if is_doubtful {
+                let next = self.text.skip_space(&mut line_start)?;
+                if matches!(next, Some(b',' | b'}' | b']')) {
+                    let item = InputItem::Broken("is inside a broken document".to_owned());
+                    if (self.send)(location, Content::Item(item)).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    self.text.skip_to_brace(false)?;
+                    line_start = true;
+                    continue;
+                }
+                starts_line && line_start
+            } else {
+                false
+            };
+            let entries = entries.into_iter().map(Content::Entry);
+            for content in entries.chain(item.map(Content::Item)) {
+                if (self.send)(location.clone(), content).is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
-        }
-    }
-}
-
-/// One resource, and those in it if it is a Bundle.
-fn resource(
-    text: &[u8],
-    location: &SourceLocation,
-    depth: usize,
-    take: &mut dyn FnMut(&SourceLocation, InputItem<&[u8]>),
-) {
-    if depth > MAX_BUNDLE_DEPTH {
-        return take(location, InputItem::Broken("is nested in too many Bundles".to_owned()));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let kind = {
-        let mut entry = |location: SourceLocation, inner: EntryResource| {
-            match inner {
-                Ok(inner) => resource(inner.get().as_bytes(), &location, depth + 1, take),
-                Err(reason) => take(&location, InputItem::Broken(reason)),
-            }
-            ControlFlow::Continue(())
-        };
-        let visitor = ResourceVisitor { location, copy: None, entry: &mut entry };
-        visitor.deserialize(&mut reader).and_then(|kind| reader.end().map(|()| kind))
-    };
-    match kind {
-        Ok(kind) => {
-            if let Some(item) = item(kind.as_deref(), Some(text)) {
-                take(location, item);
+            if is_alone || (!is_doubtful && starts_line && self.text.ends_line()?) {
+                return self.lines();
             }
         }
-        Err(error) => take(location, InputItem::Broken(not_a_resource(&error))),
+        Ok(ControlFlow::Continue(()))
     }
-}
 
-/// What a value is. Nothing for a Bundle: its entries have been taken by then. `text` is missing if the value has a
-/// member `entry` and was streamed.
-fn item<Text>(kind: Option<&str>, text: Option<Text>) -> Option<InputItem<Text>> {
-    match (kind, text) {
-        (Some("Bundle"), _) => None,
-        (Some("ImagingStudy"), Some(text)) => Some(InputItem::Study(text)),
-        (Some("ImagingStudy"), None) => {
-            Some(InputItem::Broken("has a member entry, which only a Bundle may have".to_owned()))
+    /// Reads one value, and sends its entries as far as they cannot be held.
+    fn value(&mut self, location: &SourceLocation) -> io::Result<Value> {
+        let input = StreamedInput::new(self.max_bytes);
+        let mut send_entry = |entry| (self.send)(location.clone(), Content::Entry(entry));
+        let mut value = ValueReader::new(Some(&input), Some(&mut send_entry));
+        let read = value.read(&mut serde_json::Deserializer::from_reader(Limited {
+            text: &mut self.text,
+            input: &input,
+        }));
+        match (read, value.end) {
+            (_, Some(End::Stopped)) => Ok(Value::Stopped),
+            (_, Some(End::Unknown)) => {
+                let reason =
+                    "has more than 32 MiB, and does not say its resourceType and type before its entries";
+                Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
+            }
+            (Err(error), None) if error.is_io() => Err(error.into()),
+            (Err(error), None) => Ok(Value::Broken {
+                reason: reason(&error, |line| Some(location.line - 1 + line as u64)),
+                copy: input.into_copy(),
+                at_end: error.is_eof(),
+            }),
+            (Ok(()), None) => Ok(match value.kind() {
+                Ok(Kind::Study) => Value::Read(input.into_copy().map(InputItem::Study), Vec::new()),
+                Ok(kind) => {
+                    let item = (kind == Kind::Other).then_some(InputItem::Other);
+                    Value::Read(item, value.into_entries().collect())
+                }
+                Err(reason) => Value::Read(Some(InputItem::Broken(reason)), Vec::new()),
+            }),
         }
-        (Some(_), _) => Some(InputItem::Other),
-        (None, _) => Some(InputItem::Broken("is not a FHIR resource: it has no resourceType".to_owned())),
+    }
+
+    /// Reads an array, of which nothing is taken.
+    fn array(&mut self) -> io::Result<Value> {
+        let input = StreamedInput::without_copy(self.max_bytes);
+        let mut reader =
+            serde_json::Deserializer::from_reader(Limited { text: &mut self.text, input: &input });
+        match IgnoredAny::deserialize(&mut reader) {
+            Ok(_) => Ok(Value::Read(Some(InputItem::Broken(ARRAY.to_owned())), Vec::new())),
+            Err(error) if error.is_io() => Err(error.into()),
+            Err(error) => Ok(Value::Broken { reason: ARRAY.to_owned(), copy: None, at_end: error.is_eof() }),
+        }
     }
 }
 
-/// The position alone where the message would repeat the value.
-fn not_a_resource(error: &serde_json::Error) -> String {
-    if error.is_data() {
-        format!("is not a FHIR resource: unexpected value at line {} column {}", error.line(), error.column())
-    } else {
-        not_json(error)
-    }
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "a document has more than 32 MiB")
 }
 
-/// Keeps what is read through it, until it turns out to be a Bundle.
-struct Copied<'c, R> {
-    inner: R,
-    copy: &'c RefCell<Option<Vec<u8>>>,
+/// Copies what is read, as long as that is asked for, up to a limit.
+struct Limited<'l, 't> {
+    text: &'l mut Text<'t>,
+    input: &'l StreamedInput,
 }
 
-impl<R: Read> Read for Copied<'_, R> {
+impl Read for Limited<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        if let Some(copy) = &mut *self.copy.borrow_mut() {
+        let left = self.input.left.get();
+        if left == 0 && !self.text.fill_buf()?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE));
+        }
+        let wanted = buffer.len().min(left);
+        let read = self.text.read(&mut buffer[..wanted])?;
+        self.input.left.set(left - read);
+        if let Some(copy) = &mut *self.input.copy.borrow_mut() {
             copy.extend_from_slice(&buffer[..read]);
         }
         Ok(read)
     }
 }
 
-/// Reads one value: yields its `resourceType`, and hands the resources of its entries on as they come.
-struct ResourceVisitor<'r> {
-    location: &'r SourceLocation,
-    /// Dropped as soon as there is a member `entry`.
-    copy: Option<&'r RefCell<Option<Vec<u8>>>>,
-    entry: &'r mut dyn FnMut(SourceLocation, EntryResource) -> ControlFlow<()>,
-}
-
-/// The resource of an entry, or why it is not taken.
-type EntryResource = Result<Box<RawValue>, String>;
-
-impl<'de> DeserializeSeed<'de> for ResourceVisitor<'_> {
-    type Value = Option<String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+/// The lines that a broken document took in although they are documents of their own, as in NDJSON whose first line is
+/// broken: the first one is a whole object, and what follows it would not go on with an object or array around it.
+fn lines_behind(broken: &[u8]) -> Option<&[u8]> {
+    let mut rest = broken;
+    loop {
+        let line_end = rest.iter().position(|b| *b == b'\n')? + 1;
+        rest = &rest[line_end..];
+        let line = &rest[..rest.iter().position(|b| *b == b'\n')?];
+        let is_object = line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+        let next = rest[line.len()..].iter().find(|b| !b.is_ascii_whitespace());
+        if is_object && !matches!(next, Some(b',' | b'}' | b']')) {
+            return Some(rest);
+        }
     }
 }
 
-impl<'de> Visitor<'de> for ResourceVisitor<'_> {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a FHIR resource")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut kind: Option<String> = None;
-        let mut history = false;
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "resourceType" => kind = Some(map.next_value()?),
-                "type" => history = map.next_value::<Box<RawValue>>()?.get() == "\"history\"",
-                "entry" => {
-                    if let Some(copy) = self.copy {
-                        copy.take();
+impl Chunk {
+    /// Hands every resource in it to `take`; the resources of a Bundle one by one.
+    pub fn documents(&self, take: &mut Take<'_>) {
+        let location = &self.location;
+        match &self.content {
+            Content::Item(InputItem::Study(text)) => take_study(text, location, take),
+            Content::Item(InputItem::Other) => take(location, InputItem::Other),
+            Content::Item(InputItem::Broken(reason)) => take(location, InputItem::Broken(reason.clone())),
+            Content::Entry(entry) => take_entry(entry, location, 0, take),
+            Content::Lines(text) => {
+                let mut location = location.clone();
+                for line in text.split(|b| *b == b'\n') {
+                    let line = line.trim_ascii();
+                    if !line.is_empty() {
+                        take_value(line, &location, 0, take);
                     }
-                    let refusal = match kind.as_deref() {
-                        None | Some("Bundle") if history => {
-                            Some("belongs to a history, which has old versions")
-                        }
-                        None | Some("Bundle") => None,
-                        Some(_) => Some("is in an entry, which only a Bundle may have"),
-                    };
-                    map.next_value_seed(Entries { visitor: &mut self, refusal })?;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
+                    location.line += 1;
                 }
             }
         }
-        Ok(kind)
-    }
-}
-
-struct Entries<'e, 'r> {
-    visitor: &'e mut ResourceVisitor<'r>,
-    /// Why no resource in here is taken.
-    refusal: Option<&'static str>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    resource: Option<Box<RawValue>>,
-    request: Option<Object<Request>>,
-    response: Option<Object<Response>>,
-}
-
-#[derive(Deserialize)]
-struct Request {
-    method: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Response {
-    status: Option<String>,
-}
-
-impl Entry {
-    /// Why its resource is not taken, whatever Bundle it is in. Only entries of a history have both a request and a
-    /// response (FHIR R4 bundle.html, bdl-3 and bdl-4).
-    fn refusal(&self) -> Option<&'static str> {
-        let method = self.request.as_ref().and_then(|Object(request)| request.method.as_deref());
-        let status = self.response.as_ref().and_then(|Object(response)| response.status.as_deref());
-        match (method, status) {
-            (Some("DELETE"), _) => Some("is to be deleted, as its request says"),
-            (_, Some(status)) if !status.starts_with('2') => Some("has a response that is no success"),
-            (Some(_), Some(_)) => Some("belongs to a history, which has old versions"),
-            _ => None,
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Entries<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Entries<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the entries of a Bundle")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Self { visitor, refusal } = self;
-        let outer = visitor.location;
-        let bundle = outer.entry.as_ref().map_or("Bundle".to_owned(), |entry| format!("{entry}.resource"));
-        let mut index = 0;
-        while let Some(Object(entry)) = entries.next_element::<Object<Entry>>()? {
-            let refusal = entry.refusal().or(refusal.filter(|_| entry.resource.is_some()));
-            let resource = match refusal {
-                Some(refusal) => Some(Err(refusal.to_owned())),
-                None => entry.resource.map(Ok),
-            };
-            if let Some(resource) = resource {
-                let entry = Some(format!("{bundle}.entry[{index}]"));
-                if (visitor.entry)(SourceLocation { entry, ..outer.clone() }, resource).is_break() {
-                    return Err(A::Error::custom("stopped"));
-                }
-            }
-            index += 1;
-        }
-        Ok(())
     }
 }
 
@@ -600,6 +344,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::text::BUFFER_BYTES;
 
     const STUDY: &str = r#"{"resourceType":"ImagingStudy", "id":"a"}"#;
     const PATIENT: &str = r#"{"resourceType":"Patient"}"#;
@@ -658,10 +403,22 @@ mod tests {
             }
         }
         let mut collected = Collected::default();
-        let mut text = Text::open(Pieces(text, piece)).unwrap();
+        let text = Text::open(Pieces(text, piece)).unwrap();
         let mut send = |location, content| collected.chunk(Chunk { location, content });
-        assert!(values(&mut text, "a", &mut send).unwrap().is_continue());
+        let mut splitter = Splitter { text, file: "a", send: &mut send, max_bytes: MAX_JSON_BYTES };
+        assert!(splitter.values().unwrap().is_continue());
         collected.found
+    }
+
+    /// What is found where documents have at most so many bytes, and whether it was read to its end.
+    fn bounded(text: &str, max_bytes: usize, is_ndjson: bool) -> (Vec<String>, bool) {
+        let mut collected = Collected::default();
+        let mut send = |location, content| collected.chunk(Chunk { location, content });
+        let text = Text::open(text.as_bytes()).unwrap();
+        let mut splitter = Splitter { text, file: "a", send: &mut send, max_bytes };
+        let split = if is_ndjson { splitter.lines() } else { splitter.values() };
+        let is_whole = split.is_ok();
+        (collected.found, is_whole)
     }
 
     fn gzip(text: &str) -> Vec<u8> {
@@ -720,13 +477,13 @@ mod tests {
         assert_eq!(
             found("a.ndjson", text),
             [
-                "a.ndjson:1: is not JSON: EOF while parsing a value at line 1 column 5".to_owned(),
+                "a.ndjson:1: is not JSON: EOF while parsing a value at column 5".to_owned(),
                 format!("a.ndjson:2: {STUDY}"),
-                "a.ndjson:4: is not JSON: EOF while parsing a value at line 1 column 5".to_owned(),
-                "a.ndjson:5: is not JSON: trailing characters at line 1 column 43".to_owned(),
+                "a.ndjson:4: is not JSON: EOF while parsing a value at column 5".to_owned(),
+                "a.ndjson:5: is not JSON: trailing characters at column 43".to_owned(),
                 "a.ndjson:6: other".to_owned(),
-                "a.ndjson:7: is not a FHIR resource: unexpected value at line 1 column 0".to_owned(),
-                "a.ndjson:8: is not a FHIR resource: unexpected value at line 1 column 6".to_owned(),
+                format!("a.ndjson:7: {ARRAY}"),
+                "a.ndjson:8: is not a FHIR resource: unexpected value at column 6".to_owned(),
                 format!("a.ndjson:9: {STUDY}"),
             ]
         );
@@ -787,7 +544,8 @@ mod tests {
     fn an_array_in_place_of_an_entry_is_no_entry() {
         let bundle = format!(r#"{{"resourceType":"Bundle","entry":[[{STUDY}]]}}"#);
         let found = found("a.json", bundle);
-        assert!(matches!(&found[..], [one] if one.starts_with("a.json:1: is not ")), "{found:?}");
+        let reason = "a.json:1 Bundle.entry[0]: is not a FHIR resource: unexpected value at column 0";
+        assert_eq!(found, [reason]);
     }
 
     #[test]
@@ -797,7 +555,7 @@ mod tests {
             let text = format!("{first}\nx\n{PATIENT}\n");
             let expected = [
                 format!("a:1: {first}"),
-                "a:2: is not JSON: expected value at line 1 column 1".to_owned(),
+                "a:2: is not JSON: expected value at column 1".to_owned(),
                 "a:3: other".to_owned(),
             ];
             for piece in [1, 7, 8192, BUFFER_BYTES, usize::MAX] {
@@ -814,7 +572,7 @@ mod tests {
             [
                 "a:1: is not JSON: expected `,` or `}` at line 3 column 1".to_owned(),
                 format!("a:2: {STUDY}"),
-                "a:3: is not JSON: EOF while parsing a string at line 1 column 3".to_owned(),
+                "a:3: is not JSON: EOF while parsing a string at column 3".to_owned(),
                 "a:4: other".to_owned(),
             ]
         );
@@ -831,12 +589,128 @@ mod tests {
         let broken_bundle = format!("{{\"entry\":[\n{{\"resource\":{STUDY}}},\n {{x}}]}}\n{PATIENT}\n");
         assert_eq!(
             arriving(broken_bundle.as_bytes(), 8192),
-            [
-                format!("a:1 Bundle.entry[0]: {STUDY}"),
-                "a:1: is not JSON: key must be a string at line 3 column 3".to_owned(),
-                "a:4: other".to_owned()
-            ]
+            ["a:1: is not JSON: key must be a string at line 3 column 3".to_owned(), "a:4: other".to_owned()]
         );
+    }
+
+    #[test]
+    fn no_resource_inside_a_broken_document_is_taken() {
+        let entry = format!("{{\"resource\":{STUDY}}}");
+        for broken in [
+            format!(r#"{{"resourceType":"Bundle","entry":[{entry},{entry}"#),
+            format!(r#"{{"resourceType":"Bundle","entry":[{entry}],oops}}"#),
+            format!(
+                "{{\"resourceType\":\"Bundle\",\"entry\":[{{\"resource\":\n{STUDY}\n}}, oops\n{entry}\n]}}"
+            ),
+            format!("{{\"a\": oops,\n\"contained\":\n{STUDY}\n}}"),
+            format!("{{\"a\":\n{STUDY}\n,\n{STUDY}\n}}"),
+            format!("{{\"a\": [oops,\n{STUDY}\n,\n{STUDY}\n]}}"),
+            format!("{{\"a\":\n{STUDY}"),
+        ] {
+            for name in ["a.json", "-"] {
+                let found = found(name, &broken);
+                assert!(!found.is_empty(), "{broken}");
+                assert!(!found.iter().any(|found| found.contains(STUDY)), "{broken}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_bundle_is_may_be_said_after_its_entries() {
+        let with = |rest: &str| format!(r#"{{"entry":[{{"resource":{STUDY}}}]{rest}}}"#);
+        for (rest, expected) in [
+            (r#","resourceType":"Bundle","type":"collection""#, "a.json:1 Bundle.entry[0]: {STUDY}"),
+            (
+                r#","resourceType":"Bundle","type":"history""#,
+                "a.json:1 Bundle.entry[0]: belongs to a history, which has old versions",
+            ),
+            (
+                r#","resourceType":"Bundle","type":"\u0068istory""#,
+                "a.json:1 Bundle.entry[0]: belongs to a history, which has old versions",
+            ),
+            (
+                r#","resourceType":"Parameters""#,
+                "a.json:1 Bundle.entry[0]: is in an entry, which only a Bundle may have",
+            ),
+            (
+                r#","resourceType":"ImagingStudy""#,
+                "a.json:1: has a member entry, which only a Bundle may have",
+            ),
+            ("", "a.json:1: is not a FHIR resource: it has no resourceType"),
+            (
+                r#","resourceType":"Bundle","resourceType":"Bundle""#,
+                "a.json:1: has the member resourceType, type or entry more than once",
+            ),
+            (
+                r#","resourceType":"Bundle","entry":[]"#,
+                "a.json:1: has the member resourceType, type or entry more than once",
+            ),
+        ] {
+            let found = found("a.json", with(rest));
+            assert_eq!(found[0], expected.replace("{STUDY}", STUDY), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_is_too_large_is_rejected_and_not_read_to_its_end() {
+        let long = |bytes: usize| format!(r#"{{"resourceType":"ImagingStudy","x":"{}"}}"#, "x".repeat(bytes));
+        let overhead = long(0).len();
+        let fits = long(1000 - overhead);
+        assert_eq!(bounded(&fits, 1000, false), (vec![format!("a:1: {fits}")], true));
+        let too_long = long(1001 - overhead);
+        let reason = "a:1: has more than 32 MiB".to_owned();
+        for text in [&too_long, &too_long.repeat(10), &format!("[{}]", "1,".repeat(1000))] {
+            assert_eq!(bounded(text, 1000, false), (vec![reason.clone()], false));
+        }
+        // A line ends soon, or not.
+        let next = format!("a:2: {STUDY}");
+        let line = |bytes: usize| bounded(&format!("{}\n{STUDY}", long(bytes)), 10_000, true);
+        assert_eq!(line(70_000), (vec![reason.clone(), next], true));
+        assert_eq!(line(200_000), (vec![reason], false));
+    }
+
+    #[test]
+    fn a_bundle_may_be_larger_than_a_document_if_it_says_what_it_is_first() {
+        let entries: Vec<_> = (0..50).map(|_| format!(r#"{{"resource":{STUDY}}}"#)).collect();
+        let bundle = |first: &str| format!(r#"{{{first}"entry":[{}],"id":"x"}}"#, entries.join(","));
+        let (found, is_whole) =
+            bounded(&bundle(r#""resourceType":"Bundle","type":"collection","#), 1000, false);
+        let expected: Vec<_> = (0..50).map(|n| format!("a:1 Bundle.entry[{n}]: {STUDY}")).collect();
+        assert_eq!((found, is_whole), (expected, true));
+        for first in ["", r#""resourceType":"Bundle","#, r#""type":"collection","#] {
+            let (found, is_whole) = bounded(&bundle(first), 1000, false);
+            assert_eq!((found.len(), is_whole), (1, false), "{first}");
+            assert!(
+                found[0].ends_with("does not say its resourceType and type before its entries"),
+                "{found:?}"
+            );
+        }
+        let large = format!(r#"{{"resourceType":"ImagingStudy","x":"{}"}}"#, "x".repeat(70_000));
+        let last = format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{{"resource":{large}}}]}}"#);
+        assert_eq!(bounded(&last, 1000, false), (vec!["a:1: has more than 32 MiB".to_owned()], false));
+    }
+
+    #[test]
+    fn an_array_is_rejected_as_a_whole() {
+        let text = format!("[\n{STUDY},\n{STUDY}\n]\n{PATIENT}\n");
+        let expected = [format!("a:1: {ARRAY}"), "a:5: other".to_owned()];
+        assert_eq!(arriving(text.as_bytes(), 7), expected);
+    }
+
+    #[test]
+    fn other_encodings_are_named() {
+        let utf_16: Vec<u8> = STUDY.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for text in [[&[0xff, 0xfe][..], &utf_16].concat(), utf_16] {
+            let broken = read_file("a.json", text).1.unwrap_err();
+            assert!(broken.reason.contains("UTF-16"), "{broken}");
+        }
+        let latin_1 = STUDY.as_bytes().iter().map(|b| if *b == b'a' { 0xe4 } else { *b }).collect::<Vec<_>>();
+        let bundle = [br#"{"resourceType":"Bundle","entry":[{"resource":"#, &*latin_1, b"}]}"].concat();
+        for text in [latin_1, bundle] {
+            for name in ["a.json", "a.ndjson"] {
+                assert!(found(name, &text)[0].contains("Latin-1"), "{name}");
+            }
+        }
     }
 
     #[test]
@@ -927,7 +801,7 @@ mod tests {
                 let line = before.lines().count() + 1;
                 let expected = [
                     format!("a:{line}: {STUDY}"),
-                    format!("a:{}: is not JSON: EOF while parsing a value at line 1 column 5", line + 1),
+                    format!("a:{}: is not JSON: EOF while parsing a value at column 5", line + 1),
                     format!("a:{}: {STUDY}", line + 2),
                 ];
                 assert!(found.ends_with(&expected), "{before:?} {end:?}: {found:?}");

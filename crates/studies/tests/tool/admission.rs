@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{Bench, study, text};
+use crate::{Bench, large_study, study, text};
 
 /// A study of this version, one minute later than the one before.
 fn version(id: &str, minute: u32) -> String {
@@ -37,6 +37,39 @@ async fn a_stamp_in_the_future_keeps_no_version_out() {
     let file = bench.file("a.ndjson", [future, version("a", 1)].join("\n"));
     assert_eq!(bench.run("load", &[&file]).await.status, 0);
     assert_eq!(bench.run("show", &["a"]).await.out, version("a", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_with_one_id_are_counted_and_named() {
+    let bench = Bench::new().await;
+    let ids = ["a", "b", "a", "c", "b", "a"];
+    let lines: Vec<_> = ids.iter().zip(0..).map(|(id, minute)| version(id, minute)).collect();
+    let file = bench.file("a.ndjson", lines.join("\n"));
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let ran = bench.run("load", &[&[&*file], dry_run].concat()).await;
+        let counted = ", 3 documents have the id of an earlier one (a, b), 0 documents rejected\n";
+        assert!(ran.status == 0 && ran.out.ends_with(counted), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_differs_only_in_case_from_one_in_the_table_is_rejected() {
+    let bench = Bench::new().await;
+    let other = large_study("StudyAb", 1);
+    let new = bench.file("new.json", study("STUDYaB", ""));
+    for stored in ["by the tool", "by another program"] {
+        if stored == "by the tool" {
+            assert_eq!(bench.run("load", &[&bench.file("a.json", &other)]).await.status, 0);
+        } else {
+            bench.put("studyab", text(&study("StudyAb", ""))).await;
+        }
+        let ran = bench.run("load", &[&new]).await;
+        assert!(
+            ran.status == 1 && ran.err.contains("differs only in case from StudyAb"),
+            "{stored}: {ran:?}"
+        );
+        assert_ne!(bench.shown("STUDYaB").await, study("STUDYaB", ""), "{stored}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
