@@ -113,6 +113,7 @@ contract: .venv/contract/ready ## Hold the running service against openapi.yaml 
 
 clients: .venv/clients/ready examples/clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
+	$(NODE) node tools/recipes.mjs
 
 docs-page: tools/docs-page/node_modules/ready ## Try the page /docs, and pages of another origin, in headless Chromium (SCREENSHOT=file.png)
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) $(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)

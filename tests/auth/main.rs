@@ -7,6 +7,7 @@ mod api;
 mod certificate;
 mod issuers;
 mod properties;
+mod recipes;
 mod renewal;
 mod secrets;
 mod sources;

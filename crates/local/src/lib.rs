@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::types::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use table::attribute;
@@ -89,6 +89,18 @@ pub fn merged(mut object: Value, changes: &Value) -> Value {
         };
     }
     object
+}
+
+/// A token of these claims, signed with HS256 by the first secret in the JWK Set `JWT_JWKS`, or by the development key where
+/// that has none.
+pub fn token_for(jwks: Option<&str>, claims: &Value) -> String {
+    let jwks: Option<Value> = jwks.and_then(|set| serde_json::from_str(set).ok());
+    let secret = jwks.as_ref().and_then(|set| set["keys"][0]["k"].as_str());
+    match secret.and_then(|secret| BASE64_URL_SAFE_NO_PAD.decode(secret).ok()) {
+        Some(secret) => jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(&secret))
+            .expect("a secret signs"),
+        None => token(claims),
+    }
 }
 
 /// A token of these claims, signed by the development key. The same claims give the same token.

@@ -120,7 +120,7 @@ fn setting<T: FromStr>(name: &str, kind: &str, default: T) -> Result<T, String> 
 
 /// A token of the development key, if the configuration accepts it for the sample studies.
 async fn development_token(service: &Service) -> Option<String> {
-    let token = local::token(&local::claims());
+    let token = local::token_for(variable("JWT_JWKS").as_deref(), &local::claims());
     let request = http::Request::get(format!("/site/{}/fhir/imaging-study/panoramic", local::SITE));
     let request = request.header(AUTHORIZATION, format!("Bearer {token}")).body(Body::Empty).ok()?;
     (service.handle(request).await.status() == http::StatusCode::OK).then_some(token)

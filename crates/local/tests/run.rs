@@ -82,6 +82,23 @@ fn an_own_issuer_with_own_keys_replaces_the_built_in_ones() {
 }
 
 #[test]
+fn a_secret_of_ones_own_signs_the_local_tokens() {
+    let variables = [("JWT_JWKS", OWN_KEY_SET), ("JWT_ALGORITHMS", "HS256")];
+    let server = Server::start(&variables);
+    assert_eq!(server.get(STUDY, &server.printed_token()), 200);
+    let token = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token"));
+        command.args(arguments).envs(variables).output().unwrap()
+    };
+    let site_7 = String::from_utf8(token(&[r#"{"siteIds": [7]}"#]).stdout).unwrap();
+    assert_eq!(server.get(STUDY, site_7.trim()), 404);
+    assert!(token(&["--help"]).status.success());
+    for arguments in [&["[]"][..], &["{}", "{}"], &["--sites"]] {
+        assert_eq!(token(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_own_issuer_replaces_the_development_key() {
     // Nothing listens there, so that no key is known.
     let server = Server::start(&[("JWT_ISSUER", "https://127.0.0.1:1")]);
