@@ -268,11 +268,3 @@ async fn no_line_of_the_log_holds_a_token() {
     }
     assert!(!tokens.is_empty());
 }
-
-/// `tools/profile` ends instrumented functions so.
-#[tokio::test]
-async fn an_event_whose_request_id_is_no_text_ends_the_function() {
-    let mut function = function().await;
-    function.poll().await;
-    assert_eq!(function.end().await.unwrap().code(), Some(1));
-}
