@@ -88,7 +88,7 @@ coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--
 # Where the tables and plots go; BENCH_OUT=docs publishes them. What is deployed is measured, so ARCH must be this machine's.
 BENCH_OUT ?= target/bench
 
-bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs)
+bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_RESPONSES, BENCH_OUT=docs)
 	cargo build --release --locked --example hello-world --example get-item
 	mkdir -p target/bench
 	BENCH_BOOTSTRAP=$(CURDIR)/.aws-sam/build/Function/bootstrap cargo bench --locked --bench service > target/bench/service.jsonl

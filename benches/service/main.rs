@@ -7,7 +7,7 @@
 //! document and each case; `tools/benchmark-report` draws tables and plots from them.
 //!
 //! - `BENCH_ROUNDS` (15): the rounds.
-//! - `BENCH_ANSWERS` (200): the warm responses of a case in one round.
+//! - `BENCH_RESPONSES` (200): the warm responses of a case in one round.
 //! - `BENCH_BOOTSTRAP`: the function to measure. Without it, it is the one that cargo builds for this benchmark, which
 //!   has the features that development dependencies switch on.
 //! - `LLVM_PROFILE_FILE`: where an instrumented function writes its profile (`tools/profile`). Only the function is run
@@ -100,7 +100,7 @@ struct Spread {
 /// How the benchmark is set.
 struct Settings {
     rounds: u32,
-    answers: u32,
+    responses: u32,
     /// The function, if it is not cargo's.
     bootstrap: Option<PathBuf>,
     /// Whether the function writes a profile.
@@ -169,7 +169,7 @@ async fn run() -> Outcome<()> {
 enum Row<'a> {
     Settings {
         rounds: u32,
-        answers: u32,
+        responses: u32,
         system_roots: usize,
         /// Whether this is a release build.
         release: bool,
@@ -215,7 +215,7 @@ impl Settings {
         let path = |name| std::env::var_os(name).map(PathBuf::from);
         Ok(Self {
             rounds: count("BENCH_ROUNDS", 15)?,
-            answers: count("BENCH_ANSWERS", 200)?,
+            responses: count("BENCH_RESPONSES", 200)?,
             bootstrap: path("BENCH_BOOTSTRAP"),
             profiles: path("LLVM_PROFILE_FILE").is_some(),
         })
@@ -270,7 +270,7 @@ impl Bench {
     fn conditions(&self) -> Row<'_> {
         Row::Settings {
             rounds: self.settings.rounds,
-            answers: self.settings.answers,
+            responses: self.settings.responses,
             system_roots: self.system_roots,
             release: !cfg!(debug_assertions),
             as_shipped: self.settings.bootstrap.is_some(),
@@ -289,7 +289,7 @@ impl Bench {
         let mut prepared = Vec::new();
         for case in cases {
             let expected = &self.environment(case.program)["JWT_ISSUER"];
-            let events: Outcome<Vec<String>> = (0..=self.settings.answers)
+            let events: Outcome<Vec<String>> = (0..=self.settings.responses)
                 .map(|number| case.event(&self.issuer, expected, number))
                 .collect();
             prepared.push((case, events?));
@@ -299,7 +299,7 @@ impl Bench {
         for (case, events) in prepared {
             processes.push(self.start(case, events).await?);
         }
-        for _ in 0..self.settings.answers {
+        for _ in 0..self.settings.responses {
             fastrand::shuffle(&mut processes);
             for process in &mut processes {
                 process.respond().await?;
