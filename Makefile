@@ -121,7 +121,7 @@ docs-page: tools/docs-page/node_modules/ready ## Try the page /docs, and pages o
 issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://localhost:9443 behind a throw-away authority
 	$(NODE) node tools/issuer/issuer.js
 
-issuer-trial: tools/issuer/node_modules/ready ## Take the service through a provider's key rotation and outage
+issuer-trial: tools/issuer/node_modules/ready ## Take the service through key rotations and outages of two providers
 	$(PYTHON) tools/issuer/trial.py
 
 clock-trial: .venv/clock/ready ## Thaw the function a week later, under a clock that is set on (libfaketime)
