@@ -87,11 +87,12 @@ coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--
 
 # Where the tables and plots go; BENCH_OUT=docs publishes them. What is deployed is measured, so ARCH must be this machine's.
 BENCH_OUT ?= target/bench
+FAKETIME = LIBFAKETIME=$$(echo $(CURDIR)/.venv/clock/lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1)
 
-bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_RESPONSES, BENCH_OUT=docs)
+bench: $(BUILT) .venv/plots/ready .venv/clock/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_RESPONSES, BENCH_OUT=docs)
 	cargo build --release --locked --example hello-world --example get-item
 	mkdir -p target/bench
-	BENCH_BOOTSTRAP=$(CURDIR)/.aws-sam/build/Function/bootstrap cargo bench --locked --bench service > target/bench/service.jsonl
+	$(FAKETIME) BENCH_BOOTSTRAP=$(CURDIR)/.aws-sam/build/Function/bootstrap cargo bench --locked --bench service > target/bench/service.jsonl
 	PGO=$(PGO) .venv/plots/bin/python tools/benchmark-report target/bench/service.jsonl $(BENCH_OUT)
 
 bench-load: ## Measure how fast `studies load` fills a table, and in how much memory
@@ -125,8 +126,7 @@ issuer-trial: tools/issuer/node_modules/ready ## Take the service through key ro
 	$(PYTHON) tools/issuer/trial.py
 
 clock-trial: .venv/clock/ready ## Thaw the function a week later, under a clock that is set on (libfaketime)
-	LIBFAKETIME=$$(echo $(CURDIR)/.venv/clock/lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1) \
-		cargo test --locked --test function clock -- --ignored
+	$(FAKETIME) cargo test --locked --test function clock -- --ignored
 
 deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)
 	.venv/sam/bin/python tools/deploy

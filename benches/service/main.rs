@@ -10,14 +10,16 @@
 //! - `BENCH_RESPONSES` (200): the warm responses of a case in one round.
 //! - `BENCH_BOOTSTRAP`: the function to measure. Without it, it is the one that cargo builds for this benchmark, which
 //!   has the features that development dependencies switch on.
+//! - `LIBFAKETIME`: the path of libfaketime.so.1. Without it, no environment rests for eleven minutes.
 //! - `LLVM_PROFILE_FILE`: where an instrumented function writes its profile (`tools/profile`). Only the function is run
 //!   then, each process to its end.
 
 mod documents;
+mod rested;
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -32,6 +34,7 @@ use table::read::StoredForm;
 use tokio::net::TcpListener;
 
 use documents::Document;
+use rested::Rested;
 use testkit::process::Accounts;
 use testkit::runtime_api::Function;
 use testkit::server::{Behavior, Server};
@@ -60,6 +63,9 @@ enum Program {
     FunctionWithDiscovery,
     /// The function, its tokens signed with Ed25519 instead of RSA.
     FunctionWithEd25519,
+    /// The function, its issuer the last of twenty, each with a key set of its own in the configuration.
+    #[serde(rename = "function-with-20-issuers")]
+    FunctionWith20Issuers,
 }
 
 /// One row of the tables.
@@ -113,12 +119,15 @@ struct Bench {
     hello_world: PathBuf,
     get_item: PathBuf,
     bootstrap: PathBuf,
+    /// Where the table is, without TLS.
+    table: SocketAddr,
     /// Certificates in the system's file of roots.
     system_roots: usize,
     issuer: Signer,
     environment: HashMap<String, String>,
     environment_with_discovery: HashMap<String, String>,
     environment_with_ed25519: HashMap<String, String>,
+    environment_with_20_issuers: HashMap<String, String>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -160,6 +169,9 @@ async fn run() -> Outcome<()> {
     for case in &cases {
         print(&Row::Case(case))?;
     }
+    if std::env::var_os("LIBFAKETIME").is_some() && !bench.settings.profiles {
+        print(&Row::Rested { samples: bench.rested(&cases).await? })?;
+    }
     Ok(())
 }
 
@@ -179,6 +191,9 @@ enum Row<'a> {
     },
     Document(&'a Document),
     Case(&'a Case),
+    Rested {
+        samples: Vec<Rested>,
+    },
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]
@@ -204,7 +219,7 @@ fn cases(documents: &[Document]) -> Outcome<Vec<Case>> {
         cases.extend([true, false].map(|gzip| case(Program::Function, document, gzip)));
     }
     cases.extend(
-        [Program::FunctionWithDiscovery, Program::FunctionWithEd25519]
+        [Program::FunctionWithDiscovery, Program::FunctionWithEd25519, Program::FunctionWith20Issuers]
             .map(|program| case(program, small, true)),
     );
     Ok(cases)
@@ -231,13 +246,13 @@ fn count(variable: &str, default: u32) -> Result<u32, String> {
 }
 
 impl Bench {
-    async fn new(settings: Settings, store: std::net::SocketAddr) -> Outcome<Self> {
+    async fn new(settings: Settings, table: SocketAddr) -> Outcome<Self> {
         let built = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
         let bootstrap = copy(settings.bootstrap.as_deref().unwrap_or(built), "bootstrap")?;
         let examples = built.with_file_name("examples");
 
         let authority = Authority::like_those_of_aws();
-        let store = Server::https_in_front_of(store, &authority).await;
+        let store = Server::https_in_front_of(table, &authority).await;
         let mut environment = local::environment(&store.url(""));
         let amazon = include_str!("../../src/amazon-trust-services.pem");
         let issuer = Signer::rsa("bench");
@@ -247,6 +262,7 @@ impl Bench {
         let environment_with_ed25519 = environment.clone();
         environment.insert("JWT_JWKS".into(), key_set.clone());
 
+        let environment_with_20_issuers = twenty_issuers(&environment);
         let mut environment_with_discovery = environment.clone();
         environment_with_discovery.remove("JWT_JWKS");
         environment_with_discovery.insert("JWT_ISSUER".into(), publish(&authority, &key_set).await?);
@@ -259,11 +275,13 @@ impl Bench {
             hello_world: copy(&examples.join("hello-world"), "hello-world")?,
             get_item: copy(&examples.join("get-item"), "get-item")?,
             bootstrap,
+            table,
             system_roots: system.matches("BEGIN CERTIFICATE").count(),
             issuer,
             environment,
             environment_with_discovery,
             environment_with_ed25519,
+            environment_with_20_issuers,
         })
     }
 
@@ -288,7 +306,7 @@ impl Bench {
         // Ed25519.
         let mut prepared = Vec::new();
         for case in cases {
-            let expected = &self.environment(case.program)["JWT_ISSUER"];
+            let expected = self.iss(case.program);
             let events: Outcome<Vec<String>> = (0..=self.settings.responses)
                 .map(|number| case.event(&self.issuer, expected, number))
                 .collect();
@@ -311,11 +329,28 @@ impl Bench {
         Ok(())
     }
 
+    /// Reads by as many rested environments as there are rounds.
+    async fn rested(&self, cases: &[Case]) -> Outcome<Vec<Rested>> {
+        let case = cases.iter().find(|case| case.program == Program::Function).ok_or("no case")?;
+        let event = case.event(&self.issuer, local::ISSUER, 0)?;
+        let mut samples = Vec::new();
+        for _ in 0..self.settings.rounds {
+            samples.push(rested::measure(&self.bootstrap, self.table, &self.issuer, &event).await?);
+        }
+        Ok(samples)
+    }
+
+    /// Who issues the tokens.
+    fn iss(&self, program: Program) -> &str {
+        self.environment(program).get("JWT_ISSUER").map_or(local::ISSUER, String::as_str)
+    }
+
     fn environment(&self, program: Program) -> &HashMap<String, String> {
         match program {
             Program::HelloWorld | Program::GetItem | Program::Function => &self.environment,
             Program::FunctionWithDiscovery => &self.environment_with_discovery,
             Program::FunctionWithEd25519 => &self.environment_with_ed25519,
+            Program::FunctionWith20Issuers => &self.environment_with_20_issuers,
         }
     }
 
@@ -324,9 +359,10 @@ impl Bench {
         let binary = match case.program {
             Program::HelloWorld => &self.hello_world,
             Program::GetItem => &self.get_item,
-            Program::Function | Program::FunctionWithDiscovery | Program::FunctionWithEd25519 => {
-                &self.bootstrap
-            }
+            Program::Function
+            | Program::FunctionWithDiscovery
+            | Program::FunctionWithEd25519
+            | Program::FunctionWith20Issuers => &self.bootstrap,
         };
         let mut function = Function::start(binary, self.environment(case.program)).await;
         let mut accounts = Accounts::of(function.process.id().ok_or("it has ended")?);
@@ -469,6 +505,22 @@ impl Spread {
         let mean = figures.iter().sum::<f64>() / figures.iter().map(|_| 1.0).sum::<f64>();
         Self { mean, p50: at(50), p99: at(99) }
     }
+}
+
+/// The same environment, but its issuer is the last of a list.
+fn twenty_issuers(environment: &HashMap<String, String>) -> HashMap<String, String> {
+    let mut environment = environment.clone();
+    let audience = environment.remove("JWT_AUDIENCE");
+    environment.remove("SMART_CONFIGURATION");
+    let mut key_sets: Vec<String> = (1..20).map(|n| jwks([Signer::rsa(&format!("key {n}")).jwk()])).collect();
+    key_sets.extend(environment.remove("JWT_JWKS"));
+    let own = environment.remove("JWT_ISSUER");
+    let issuers: Vec<String> = (1..20).map(|n| format!("https://issuer-{n}.example")).chain(own).collect();
+    let list: Vec<Value> = std::iter::zip(issuers, key_sets)
+        .map(|(issuer, jwks)| json!({ "issuer": issuer, "audience": audience, "jwks": jwks, "sites": [local::SITE] }))
+        .collect();
+    environment.insert("JWT_ISSUERS".into(), json!(list).to_string());
+    environment
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -7,6 +7,7 @@
     reason = "a fault here is a fault of the repository, and stops a test or a benchmark"
 )]
 
+pub mod clock;
 pub mod dynamodb;
 pub mod log;
 pub mod process;
