@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use self::issuers::issuers;
 pub use self::source::Error;
-use self::source::{Environment, required, text};
+use self::source::{Environment, text};
 use crate::api::SmartConfiguration;
 use crate::auth::Issuers;
 use crate::aws::Account;
@@ -94,7 +94,8 @@ impl Config {
 fn table_name(env: Environment<'_>) -> Result<String, Error> {
     const EXPECTED: &str =
         "the name of a DynamoDB table (3 to 255 letters, digits, '_', '-', '.') or its ARN";
-    let given = required(env, TABLE_NAME, EXPECTED)?;
+    let given = text(env, TABLE_NAME)?;
+    let given = given.ok_or_else(|| Error::new(TABLE_NAME, format!("is required: {EXPECTED}")))?;
     let name = if given.starts_with("arn:") {
         match given.splitn(6, ':').collect::<Vec<_>>()[..] {
             ["arn", _, "dynamodb", region, account, resource]
@@ -221,7 +222,7 @@ mod tests {
         assert_eq!(issuer.iss.as_deref(), Some("https://issuer.example"));
         assert_eq!(issuer.audiences, Some(vec!["imaging-study".to_owned()]));
         assert_eq!(issuer.leeway, Duration::from_secs(30));
-        assert_eq!(Some(issuer.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
+        assert_eq!(Some(issuer.algorithms), Algorithms::of(["RS256", "PS256", "ES256", "ES384", "EdDSA"]));
         assert_eq!(issuer.access.all_sites, None);
         assert_eq!(issuer.access.scopes.requirement, SmartScopes::Optional);
         assert_eq!(

@@ -103,9 +103,7 @@ impl KeySource {
         let set = KeySet::from_jwks(text.as_bytes(), algorithms, KeyTrust::Private)?;
         Ok(Self(Source::Fixed(Arc::new(set))))
     }
-}
 
-impl KeySource {
     /// The origin of this source's sets. `aws` is for keys in Secrets Manager.
     pub(super) fn open(&self, https: Https, aws: &SdkConfig) -> Origin {
         Origin::Remote(Box::new(match &self.0 {

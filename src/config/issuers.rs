@@ -370,7 +370,7 @@ mod tests {
         let [issuer] = &several(&json!([element(&json!({}))]), &variables).unwrap()[..] else { panic!() };
         assert_eq!(issuer.iss.as_deref(), Some("https://a.example"));
         assert_eq!(issuer.audiences, Some(vec!["api".to_owned()]));
-        assert_eq!(Some(&issuer.algorithms), Algorithms::parse("ES256").as_ref());
+        assert_eq!(Some(&issuer.algorithms), Algorithms::of(["ES256"]).as_ref());
         assert_eq!(issuer.leeway, Duration::from_secs(5));
         let access = &issuer.access;
         assert_eq!(Some(&access.site_claim), ClaimPath::parse("sites").as_ref());
