@@ -24,3 +24,5 @@ mod seen;
 pub mod site;
 pub mod table;
 mod text;
+#[path = "../../fhir-r4/src/work.rs"]
+mod work;

@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use table::json::Object;
 
+use crate::work::count;
+
 /// Bundles may be nested in Bundles to this depth.
 const MAX_BUNDLE_DEPTH: usize = 8;
 /// Bytes around the document in an entry, at most.
@@ -71,6 +73,7 @@ pub(crate) type Take<'t> = dyn FnMut(&SourceLocation, InputItem<&[u8]>) + 't;
 
 /// Hands on what a text of one JSON value is, at a depth of so many Bundles.
 pub(crate) fn take_value(text: &[u8], location: &SourceLocation, depth: usize, take: &mut Take<'_>) {
+    count(text.len());
     if depth > MAX_BUNDLE_DEPTH {
         return take(location, InputItem::Broken("is nested in too many Bundles".to_owned()));
     }
@@ -104,6 +107,7 @@ pub(crate) fn take_study(text: &[u8], location: &SourceLocation, take: &mut Take
 
 /// Hands on what an entry of the value at `location` holds.
 pub(crate) fn take_entry(entry: &EntryText, location: &SourceLocation, depth: usize, take: &mut Take<'_>) {
+    count(entry.json.get().len());
     let location = location.entry(entry.index);
     match serde_json::from_str::<Object<Entry<'_>>>(entry.json.get()) {
         Err(error) => take(&location, InputItem::Broken(reason(&error, |_| None))),
