@@ -5,7 +5,7 @@ mod aws;
 mod output;
 mod report;
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use args::{Arguments, Command, LoadArgs, TableArgs};
 use aws::ConnectError;
 use clap::Parser as _;
 use indicatif::{HumanBytes, HumanCount};
-use output::{LoadOutput, OutputError, Progress, pluralize, say, say_text, warn};
+use output::{LoadOutput, OutputError, Progress, ask, pluralize, say, say_document, warn};
 use report::{Report, ReportError};
 use studies::input::{InputError, Inputs, reason};
 use studies::load::{self, Counts, LoadOutcome};
@@ -70,7 +70,14 @@ fn failed(reason: impl Into<String>) -> Failure {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            error.render().to_string().lines().for_each(warn);
+            return ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     // Blocking threads: one reads, one may resolve a host name, the others check.
     let runtime =
@@ -147,6 +154,9 @@ async fn two_signals(stop: oneshot::Sender<()>) -> Failure {
 async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Verdict, Failure> {
     let site = args.site.site;
     let inputs = Inputs::find(&args.paths)?;
+    for path in &inputs.outside {
+        warn(&format!("skipped {}: a link that leads out of its folder", path.display()));
+    }
     if args.verbose {
         inputs.skipped.iter().for_each(|path| warn(&format!("skipped {}", path.display())));
     }
@@ -243,7 +253,7 @@ async fn show(site: &SiteId, table: &Table, id: &FhirId) -> Result<Verdict, Fail
         warn(&format!("studies: site {site} has no study {id}"));
         return Ok(Verdict::Bad);
     };
-    say_text(&document)?;
+    say_document(&document)?;
     Ok(Verdict::Good)
 }
 
@@ -366,7 +376,7 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
     let table = table.open().await?;
     table.probe(site).await?;
     if !yes {
-        eprint(&format!("Delete every study of site {site} from table {}? [y/N] ", table.address()));
+        ask(&format!("Delete every study of site {site} from table {}? [y/N] ", table.address()));
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.map_err(|error| failed(format!("standard input cannot be read: {}", reason(&error))))?;
@@ -388,11 +398,6 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
     };
     say(&format!("{} of site {site} deleted{rest}", studies(deleted)))?;
     Ok(Verdict::Good)
-}
-
-fn eprint(text: &str) {
-    let mut err = io::stderr();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 impl TableArgs {

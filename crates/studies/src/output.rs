@@ -1,5 +1,7 @@
 //! What the tool prints: results on standard output, everything else on standard error.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
@@ -25,13 +27,45 @@ pub(crate) struct OutputError(#[from] pub(crate) io::Error);
 /// Ids that are named in the summary, at most.
 const NAMED: usize = 5;
 
-/// Prints a line on standard output.
-pub(crate) fn say(line: &str) -> Result<(), OutputError> {
-    say_text(&format!("{line}\n"))
+/// A text in which nothing moves the cursor, ends the line, changes the direction or is hidden: such characters become
+/// escapes of JSON, so that JSON keeps its meaning. Names of files, keys and messages are other people's.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(visible, "\\u{unit:04x}");
+            }
+        } else {
+            visible.push(c);
+        }
+    }
+    visible.into()
 }
 
-/// Prints a text on standard output, without a line end.
-pub(crate) fn say_text(text: &str) -> Result<(), OutputError> {
+/// Prints a line on standard output.
+pub(crate) fn say(line: &str) -> Result<(), OutputError> {
+    print(&format!("{}\n", visible(line)))
+}
+
+/// Prints a document on standard output, byte for byte unless that is a terminal.
+pub(crate) fn say_document(json: &str) -> Result<(), OutputError> {
+    if !io::stdout().is_terminal() {
+        return print(json);
+    }
+    let lines: Vec<_> = json.split('\n').map(|line| visible(line.trim_end_matches('\r'))).collect();
+    print(&lines.join("\n"))
+}
+
+fn print(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
@@ -39,7 +73,14 @@ pub(crate) fn say_text(text: &str) -> Result<(), OutputError> {
 
 /// Prints a line on standard error.
 pub(crate) fn warn(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    ask(&format!("{line}\n"));
+}
+
+/// Prints a text on standard error, without a line end unless it has one.
+pub(crate) fn ask(text: &str) {
+    let (line, end) = text.strip_suffix('\n').map_or((text, ""), |line| (line, "\n"));
+    let mut err = io::stderr().lock();
+    let _ = write!(err, "{}{end}", visible(line)).and_then(|()| err.flush());
 }
 
 /// `1 study`, `2,000 studies`.

@@ -7,6 +7,7 @@ mod interruption;
 mod load;
 mod model;
 mod site;
+mod terminal;
 
 use std::fs;
 use std::io::Write as _;
