@@ -110,6 +110,9 @@ pub(crate) struct LoadArgs {
     /// Check only, and say how much would be stored; needs no table and no credentials
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Leave out empty arrays, objects and strings and null, which FHIR forbids and converters write
+    #[arg(long)]
+    pub(crate) drop_empty: bool,
     /// Also replace studies of which the table has a later version by meta.lastUpdated
     #[arg(long)]
     pub(crate) allow_older: bool,

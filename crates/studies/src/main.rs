@@ -4,6 +4,7 @@ mod args;
 mod aws;
 mod output;
 mod report;
+mod tally;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::num::NonZero;
@@ -18,11 +19,12 @@ use indicatif::{HumanBytes, HumanCount};
 use output::{LoadOutput, OutputError, Progress, ask, pluralize, say, say_document, warn};
 use report::{Report, ReportError};
 use studies::input::{InputError, Inputs, reason};
-use studies::load::{self, Counts, LoadOutcome};
+use studies::load::{self, Counts, LoadOutcome, Options};
 use studies::pace::{PATIENCE, Pace};
 use studies::site::{ListedStudy, SiteEntry};
 use studies::table::{Table, TableError};
 use table::id::{FhirId, SiteId};
+use tally::Tally;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -171,15 +173,16 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     };
     let skipped_files = inputs.skipped.len() as u64;
     let mut output = LoadOutput::new(inputs.size(), report);
+    let options = Options { drop_empty: args.drop_empty };
     let stop = async {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, &mut output, stop).await;
+    let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, options, &mut output, stop).await;
 
     let repeated = output.repeated_ids();
-    let LoadOutput { progress, report, .. } = output;
+    let LoadOutput { progress, report, tally, .. } = output;
     drop(progress);
     let again = if args.dry_run { "" } else { "; run the same command again to continue" };
     let failure = match outcome {
@@ -192,7 +195,9 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
         LoadOutcome::Panicked => Some(format!("a thread panicked, which is a bug{again}")),
     };
     let reported = report.map_or(Ok(()), Report::finish);
-    let said = say(&summary(&counts, args.dry_run, skipped_files, &repeated));
+    let mut lines = vec![summary(&counts, args.dry_run, skipped_files, &repeated)];
+    lines.extend(tally.lines(!args.drop_empty));
+    let said = lines.iter().try_for_each(|line| say(line));
     if let Some(failure) = failure {
         return Err(failed(failure));
     }
@@ -235,6 +240,10 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &st
             format!(", {documents} the id of an earlier one ({repeated_ids})")
         }
     };
+    let dropped = match counts.dropped {
+        0 => String::new(),
+        count => format!(", {} left out", pluralize(count, "empty value", "empty values")),
+    };
     let rejected = pluralize(counts.rejected, "document", "documents");
     let other_types = match counts.other_types {
         0 => String::new(),
@@ -244,7 +253,7 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &st
         0 => String::new(),
         count => format!(", {} with other names skipped", pluralize(count, "file", "files")),
     };
-    format!("{loaded}{kept}{repeated}, {rejected} rejected{other_types}{skipped}")
+    format!("{loaded}{kept}{repeated}{dropped}, {rejected} rejected{other_types}{skipped}")
 }
 
 /// Prints what the function would serve.
@@ -301,7 +310,7 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
 }
 
 async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Verdict, Failure> {
-    let (mut good, mut bad, mut listed) = (0, 0, Vec::new());
+    let (mut good, mut bad, mut listed, mut tally) = (0, 0, Vec::new(), Tally::default());
     let mut progress = Progress::new(None);
     let mut reader = table.read_site(site);
     while let Some(entries) = reader.next().await? {
@@ -313,6 +322,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
                         Some(Ok(())) => good += 1,
                         Some(Err(error)) => {
                             bad += 1;
+                            tally.add(&error.to_string());
                             progress.print(&format!("{key}: {error}"))?;
                         }
                         None => {}
@@ -357,6 +367,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
         summary.push(format!("{} of other programs", count(&unnamed.foreign, "item", "items")));
     }
     say(&summary.join(", "))?;
+    tally.lines(false).iter().try_for_each(|line| say(line))?;
     let orphans_are_left = removed < unnamed.abandoned.len() as u64;
     Ok(if bad > 0 || orphans_are_left { Verdict::Bad } else { Verdict::Good })
 }

@@ -15,6 +15,7 @@ use table::id::FhirId;
 use thiserror::Error;
 
 use crate::report::Report;
+use crate::tally::Tally;
 
 /// Without a terminal, a line says how far it is this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -167,6 +168,7 @@ impl Drop for Progress {
 pub(crate) struct LoadOutput {
     pub(crate) progress: Progress,
     pub(crate) report: Option<Report>,
+    pub(crate) tally: Tally,
     /// Ids that several documents have: the first few.
     repeated: Vec<String>,
     size: Option<u64>,
@@ -176,7 +178,14 @@ pub(crate) struct LoadOutput {
 impl LoadOutput {
     /// Of an input of `size` bytes, if that is known.
     pub(crate) fn new(size: Option<u64>, report: Option<Report>) -> Self {
-        Self { progress: Progress::new(size), report, repeated: Vec::new(), size, started: Instant::now() }
+        Self {
+            progress: Progress::new(size),
+            report,
+            tally: Tally::default(),
+            repeated: Vec::new(),
+            size,
+            started: Instant::now(),
+        }
     }
 }
 
@@ -196,6 +205,7 @@ impl Observer for LoadOutput {
         let first = problems.next().unwrap_or_default();
         let more = problems.count() + document.omitted;
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+        self.tally.document(document);
         self.progress.line(&format!("rejected {}{id}: {first}{more}", document.location));
         self.report.as_mut().map_or(Ok(()), |report| report.add(document))
     }

@@ -365,7 +365,7 @@ mod tests {
             self.chunks += 1;
             chunk.documents(&mut |location, found| {
                 let found = match found {
-                    InputItem::Study(text) => str::from_utf8(text).unwrap().to_owned(),
+                    InputItem::Study(text) => text.to_owned(),
                     InputItem::Other => "other".to_owned(),
                     InputItem::Broken(reason) => reason,
                 };

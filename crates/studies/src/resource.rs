@@ -69,7 +69,7 @@ pub(crate) struct EntryText {
 }
 
 /// Receives what is found.
-pub(crate) type Take<'t> = dyn FnMut(&SourceLocation, InputItem<&[u8]>) + 't;
+pub(crate) type Take<'t> = dyn FnMut(&SourceLocation, InputItem<&str>) + 't;
 
 /// Hands on what a text of one JSON value is, at a depth of so many Bundles.
 pub(crate) fn take_value(text: &[u8], location: &SourceLocation, depth: usize, take: &mut Take<'_>) {
@@ -100,7 +100,7 @@ pub(crate) fn take_value(text: &[u8], location: &SourceLocation, depth: usize, t
 /// Hands on the text of a study.
 pub(crate) fn take_study(text: &[u8], location: &SourceLocation, take: &mut Take<'_>) {
     match str::from_utf8(text) {
-        Ok(_) => take(location, InputItem::Study(text)),
+        Ok(text) => take(location, InputItem::Study(text)),
         Err(_) => take(location, InputItem::Broken(NOT_UTF_8.to_owned())),
     }
 }

@@ -74,6 +74,11 @@ async fn rejected_documents_are_reported_and_the_others_loaded() {
     assert!(
         ran.out.starts_with("2 studies loaded (2 added, 0 replaced, 0 unchanged), 2 documents rejected\n")
     );
+    let tally = [
+        "1 × is not JSON: EOF while parsing an object",
+        "1 × is not an element of an R4 ImagingStudy.series",
+    ];
+    assert_eq!(ran.out.lines().skip(1).collect::<Vec<_>>(), tally);
     assert_eq!(ran.err.lines().count(), 2, "{ran:?}");
     assert_eq!(bench.keys().await, ["a", "b"]);
 
@@ -94,6 +99,28 @@ async fn rejected_documents_are_reported_and_the_others_loaded() {
             }),
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_values_are_left_out_on_demand() {
+    let bench = Bench::new().await;
+    let empty =
+        r#","note":[],"encounter":{},"description":"","endpoint":[{"display":null}],"numberOfSeries":null"#;
+    let lines: Vec<_> = (0..14).map(|n| study(&format!("s{n}"), empty)).collect();
+    let file = bench.file("a.ndjson", lines.join("\n"));
+    let ran = bench.run("load", &[&file]).await;
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains(", 14 documents rejected\n"), "{ran:?}");
+    assert!(ran.out.contains("\n14 × must not be an empty array: try --drop-empty\n"), "{ran:?}");
+    let ran = bench.run("load", &["--drop-empty", &file]).await;
+    assert_eq!(
+        (ran.status, ran.out.as_str()),
+        (
+            0,
+            "14 studies loaded (14 added, 0 replaced, 0 unchanged), 70 empty values left out, 0 documents rejected\n"
+        )
+    );
+    assert_eq!(bench.shown("s0").await, study("s0", ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
