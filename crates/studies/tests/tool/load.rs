@@ -241,15 +241,23 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
     let mut no_region = load("T", &endpoint);
     no_region.env_remove("AWS_REGION");
     let mut no_credentials = load("T", &endpoint);
-    no_credentials.env_remove("AWS_ACCESS_KEY_ID");
+    no_credentials.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let mut no_secret = load("T", &endpoint);
+    no_secret.env("AWS_SECRET_ACCESS_KEY", "");
+    let mut no_key = load("T", &endpoint);
+    no_key.env_remove("AWS_ACCESS_KEY_ID");
     let mut failing_credentials = load("T", &endpoint);
     let config = bench.file("config", "[default]\ncredential_process = false\n");
     failing_credentials
         .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
         .env("AWS_CONFIG_FILE", config)
         .env("PATH", "/bin:/usr/bin");
     let mut no_profile = load("T", &endpoint);
-    no_profile.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_REGION").env("AWS_PROFILE", "nobody");
+    no_profile
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_PROFILE", "nobody");
     let mut no_bundle = load("T", &endpoint);
     no_bundle.env("AWS_CA_BUNDLE", "/nowhere/roots.pem");
     let no_such_table = format!("there is no table Other in region eu-central-1 ({endpoint})");
@@ -263,6 +271,8 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
         (nobody, "DynamoDB cannot be reached at http://127.0.0.1:1: "),
         (no_region, "no region: set AWS_REGION, or use a profile that has one"),
         (no_credentials, "no credentials: set AWS_PROFILE, or log in\n"),
+        (no_secret, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not: set both, or neither\n"),
+        (no_key, "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not: set both, or neither\n"),
         (failing_credentials, "credentials could not be loaded: "),
         (no_profile, "no profile nobody in the AWS configuration: "),
         (no_bundle, "AWS_CA_BUNDLE: the file cannot be read: "),
