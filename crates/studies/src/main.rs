@@ -2,6 +2,7 @@
 
 mod args;
 mod aws;
+mod figures;
 mod output;
 mod report;
 mod tally;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use args::{Arguments, Command, LoadArgs, TableArgs};
 use aws::ConnectError;
 use clap::Parser as _;
-use indicatif::{HumanBytes, HumanCount};
-use output::{LoadOutput, OutputError, Progress, ask, pluralize, say, say_document, warn};
+use figures::{bytes, grouped, pluralize};
+use output::{LoadOutput, OutputError, Progress, ask, say, say_document, warn};
 use report::{Report, ReportError};
 use studies::input::{InputError, Inputs, reason};
 use studies::load::{self, Counts, LoadOutcome, Options};
@@ -25,7 +26,7 @@ use studies::site::{ListedStudy, SiteEntry};
 use studies::table::{Table, TableError};
 use table::id::{FhirId, SiteId};
 use tally::Tally;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Result of a command that ran to completion.
@@ -112,7 +113,8 @@ async fn run(command: Command) -> Result<Verdict, Failure> {
             list_studies(&table.open().await?, &site, json).await
         }
         Command::Check { site, table, remove_orphans } => {
-            check(&table.open().await?, &site.site, remove_orphans).await
+            let table = table.open().await?;
+            unless_interrupted(check(&table, &site.site, remove_orphans)).await
         }
         Command::Delete { site, table, all: true, yes, .. } => delete_all(&table, &site.site, yes).await,
         Command::Delete { site, table, ids, .. } => delete(&table.open().await?, &site.site, ids).await,
@@ -135,22 +137,49 @@ async fn load(mut args: LoadArgs) -> Result<Verdict, Failure> {
 
 /// Passes the first SIGINT or SIGTERM on to `stop`, and returns at the second.
 async fn two_signals(stop: oneshot::Sender<()>) -> Failure {
-    let (mut interrupt, mut terminate) =
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return error,
+    };
+    signals.next().await;
+    let _ = stop.send(());
+    warn("stopping: writes in progress are being completed; interrupt again to end at once");
+    signals.next().await;
+    failed("ended at once; run the same command again to continue")
+}
+
+/// Ends at the first SIGINT or SIGTERM, so that no progress is left on the terminal.
+fn unless_interrupted(
+    work: impl Future<Output = Result<Verdict, Failure>>,
+) -> impl Future<Output = Result<Verdict, Failure>> {
+    let work = Box::pin(work);
+    async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            outcome = work => outcome,
+            () = signals.next() => Err(failed("interrupted; run the same command again to continue")),
+        }
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct Signals([Signal; 2]);
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
         match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-            (Err(error), _) | (_, Err(error)) => return failed(format!("signals: {error}")),
-        };
-    let mut next = async || {
+            (Ok(interrupt), Ok(terminate)) => Ok(Self([interrupt, terminate])),
+            (Err(error), _) | (_, Err(error)) => Err(failed(format!("signals: {error}"))),
+        }
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    };
-    next().await;
-    let _ = stop.send(());
-    warn("stopping: writes in progress are being completed; interrupt again to end at once");
-    next().await;
-    failed("ended at once; run the same command again to continue")
+    }
 }
 
 async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Verdict, Failure> {
@@ -220,11 +249,10 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
 fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &str) -> String {
     let studies = pluralize(counts.studies() - counts.kept, "study", "studies");
     let loaded = if dry_run {
-        let (bytes, units) = (HumanBytes(counts.stored_bytes), HumanCount(counts.write_units));
+        let (bytes, units) = (bytes(counts.stored_bytes), grouped(counts.write_units));
         format!("{studies} could be loaded ({bytes} in the table, {units} write units)")
     } else {
-        let [added, replaced, unchanged] =
-            [counts.added, counts.replaced, counts.unchanged].map(|count| HumanCount(count).to_string());
+        let [added, replaced, unchanged] = [counts.added, counts.replaced, counts.unchanged].map(grouped);
         format!("{studies} loaded ({added} added, {replaced} replaced, {unchanged} unchanged)")
     };
     let kept = match counts.kept {
@@ -311,7 +339,7 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
 
 async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Verdict, Failure> {
     let (mut good, mut bad, mut listed, mut tally) = (0, 0, Vec::new(), Tally::default());
-    let mut progress = Progress::new(None);
+    let mut progress = Progress::new();
     let mut reader = table.read_site(site);
     while let Some(entries) = reader.next().await? {
         for entry in entries {
@@ -323,7 +351,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
                         Some(Err(error)) => {
                             bad += 1;
                             tally.add(&error.to_string());
-                            progress.print(&format!("{key}: {error}"))?;
+                            say(&format!("{key}: {error}"))?;
                         }
                         None => {}
                     }
@@ -332,7 +360,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
             }
         }
         let message = || format!("{} checked", pluralize(good + bad, "study", "studies"));
-        progress.show(reader.items, message, table.obstacle());
+        progress.show(message, table.obstacle());
     }
     if reader.items == 0 {
         warn(&format!("studies: site {site} has no items in table {}", table.address()));
@@ -340,15 +368,15 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
     }
     let unnamed = table.unnamed(site, listed).await?;
     for key in &unnamed.abandoned {
-        progress.print(&format!("{key}: an orphaned part: no study names it"))?;
+        say(&format!("{key}: an orphaned part: no study names it"))?;
     }
     for key in &unnamed.foreign {
-        progress.print(&format!("{key}: an item of another program: neither a study nor named by one"))?;
+        say(&format!("{key}: an item of another program: neither a study nor named by one"))?;
     }
     let mut removed = 0;
     if remove_orphans {
         let deleted = |count| format!("{} deleted", pluralize(count, "orphaned part", "orphaned parts"));
-        let show = |count| progress.show(count, || deleted(count), table.obstacle());
+        let show = |count| progress.show(|| deleted(count), table.obstacle());
         removed = table.sweep(site, &unnamed, show).await?;
     }
     drop(progress);
@@ -356,7 +384,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
     let deleted = if remove_orphans { " deleted" } else { "" };
     let mut summary = vec![
         format!("{} can be served", pluralize(good, "study", "studies")),
-        format!("{} cannot", HumanCount(bad)),
+        format!("{} cannot", grouped(bad)),
         format!("{}{deleted}", count(&unnamed.abandoned, "orphaned part", "orphaned parts")),
     ];
     if !unnamed.recent.is_empty() {
@@ -395,11 +423,15 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
             return Err(failed("nothing was deleted"));
         }
     }
-    let mut progress = Progress::new(None);
+    unless_interrupted(delete_each(&table, site)).await
+}
+
+async fn delete_each(table: &Table, site: &SiteId) -> Result<Verdict, Failure> {
+    let mut progress = Progress::new();
     let studies = |count| pluralize(count, "study", "studies");
     let deleted = table
         .remove_site(site, |count| {
-            progress.show(count, || format!("{} deleted", studies(count)), table.obstacle());
+            progress.show(|| format!("{} deleted", studies(count)), table.obstacle());
         })
         .await?;
     drop(progress);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use studies::load::RejectedDocument;
 
-use crate::output::pluralize;
+use crate::figures::pluralize;
 
 /// Reasons that are told apart, at most, and those that are named.
 const MAX_REASONS: usize = 1000;

@@ -147,6 +147,7 @@ fn studies() -> Command {
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("TERM", "xterm"),
     ]);
     studies.stdin(Stdio::null()).kill_on_drop(true);
     studies
