@@ -66,7 +66,7 @@ FUZZ := timeout $(FUZZ_SECONDS) cargo test --workspace --locked
 
 fuzz: fuzz-events ## Try tokens, documents, items and loads with many random inputs (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
 	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz items
-	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test auth properties
+	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test service auth::properties
 	PROPTEST_CASES=$(FUZZ_CASES) $(FUZZ) --test r4
 	PROPTEST_CASES=2000 $(FUZZ) -p studies --test tool model
 
@@ -88,7 +88,7 @@ coverage: ## Measure which lines of the function the tests run (COVERAGE_ARGS=--
 # Where the tables and plots go; BENCH_OUT=docs publishes them. What is deployed is measured, so ARCH must be this machine's.
 BENCH_OUT ?= target/bench
 
-bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_ANSWERS, BENCH_OUT=docs)
+bench: $(BUILT) .venv/plots/ready ## Measure the function, hello-world and a bare GetItem (PGO=1, BENCH_ROUNDS, BENCH_RESPONSES, BENCH_OUT=docs)
 	cargo build --release --locked --example hello-world --example get-item
 	mkdir -p target/bench
 	BENCH_BOOTSTRAP=$(CURDIR)/.aws-sam/build/Function/bootstrap cargo bench --locked --bench service > target/bench/service.jsonl
@@ -126,7 +126,7 @@ issuer-trial: tools/issuer/node_modules/ready ## Take the service through a prov
 
 clock-trial: .venv/clock/ready ## Thaw the function a week later, under a clock that is set on (libfaketime)
 	LIBFAKETIME=$$(echo $(CURDIR)/.venv/clock/lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1) \
-		cargo test --locked --test clock -- --ignored
+		cargo test --locked --test function clock -- --ignored
 
 deploy: $(BUILT) ## Build and deploy to the stack of stages/STAGE.toml (STAGE=prod, CANARY=off, FORCE=1, YES=1)
 	.venv/sam/bin/python tools/deploy

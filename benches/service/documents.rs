@@ -1,14 +1,8 @@
 //! The documents that are read, each in every form that an item has room for.
 
-use std::collections::HashMap;
-use std::io::Write as _;
-
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use table::attribute;
@@ -59,12 +53,12 @@ pub(crate) async fn store(table: &Client) -> Outcome<Vec<Document>> {
                 table::write::encode(&SiteId::parse(local::SITE)?, &FhirId::parse(&id)?, &json)?.head;
             let (value, stored_bytes) = match form {
                 StoredForm::Gzip | StoredForm::Parts => {
-                    let gzip = gzip(json.as_bytes())?;
+                    let gzip = testkit::gzip(&json);
                     let bytes = u32::try_from(gzip.len())?;
-                    (AttributeValue::B(Blob::new(gzip)), Some(bytes))
+                    (testkit::binary(gzip), Some(bytes))
                 }
                 StoredForm::Text => (AttributeValue::S(json), Some(json_bytes)),
-                StoredForm::Map | StoredForm::Flat => (native(study), None),
+                StoredForm::Map | StoredForm::Flat => (testkit::native(&study), None),
             };
             item.insert(attribute::DOCUMENT.to_owned(), value);
             let put = table.put_item().table_name(local::TABLE).set_item(Some(item)).send().await;
@@ -85,9 +79,8 @@ fn study(id: &str, instances: u32) -> Value {
     let coding = |system: &str, code: &str| json!({ "system": system, "code": code });
     let modality = coding("http://dicom.nema.org/resources/ontology/DCM", "CT");
     // 19 digits.
-    let mut digits = testkit::noise(instances.into())
-        .map(|number| 1_000_000_000_000_000_000 + number % 9_000_000_000_000_000_000);
-    let mut digits = || digits.next().unwrap_or_default();
+    let mut random = fastrand::Rng::with_seed(instances.into());
+    let mut digits = || random.u64(1_000_000_000_000_000_000..10_000_000_000_000_000_000);
     let mut series = Vec::new();
     for first in (1..=instances).step_by(INSTANCES_PER_SERIES as usize) {
         let uid = format!("1.2.826.0.1.3680043.2.1125.{}", digits());
@@ -122,25 +115,4 @@ fn study(id: &str, instances: u32) -> Value {
         "description": "Cone beam CT of the mandible",
         "series": series,
     })
-}
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes)?;
-    encoder.finish()
-}
-
-/// JSON as native attributes.
-fn native(value: Value) -> AttributeValue {
-    match value {
-        Value::Null => AttributeValue::Null(true),
-        Value::Bool(flag) => AttributeValue::Bool(flag),
-        Value::Number(number) => AttributeValue::N(number.to_string()),
-        Value::String(text) => AttributeValue::S(text),
-        Value::Array(values) => AttributeValue::L(values.into_iter().map(native).collect()),
-        Value::Object(members) => {
-            let members = members.into_iter().map(|(name, value)| (name, native(value)));
-            AttributeValue::M(members.collect::<HashMap<_, _>>())
-        }
-    }
 }

@@ -2,12 +2,12 @@
 //! side under a Runtime API, with the store behind TLS. `make bench` builds the three and runs this.
 //!
 //! CPU time and memory are the operating system's accounts of each process. Every round starts every case anew; then
-//! each process answers one read in turn, in random order, so that what disturbs the machine disturbs all of them, and
+//! each process handles one read in turn, in random order, so that what disturbs the machine disturbs all of them, and
 //! caches are as cold as where environments share a machine. The output is one line of JSON for the settings, each
 //! document and each case; `tools/benchmark-report` draws tables and plots from them.
 //!
 //! - `BENCH_ROUNDS` (15): the rounds.
-//! - `BENCH_ANSWERS` (200): the warm answers of a case in one round.
+//! - `BENCH_RESPONSES` (200): the warm responses of a case in one round.
 //! - `BENCH_BOOTSTRAP`: the function to measure. Without it, it is the one that cargo builds for this benchmark, which
 //!   has the features that development dependencies switch on.
 //! - `LLVM_PROFILE_FILE`: where an instrumented function writes its profile (`tools/profile`). Only the function is run
@@ -23,22 +23,19 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
-use axum::http::header::HOST;
-use axum::routing::get;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rcgen::CertificateParams;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use table::read::StoredForm;
 use tokio::net::TcpListener;
 
 use documents::Document;
-use testkit::issuer::Issuer;
 use testkit::process::Accounts;
 use testkit::runtime_api::Function;
+use testkit::server::{Behavior, Server};
+use testkit::signer::{Signer, jwks};
 use testkit::tls::Authority;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -82,10 +79,10 @@ struct Sample {
     /// From the start to the first request for an event.
     next_wall: f64,
     next_cpu: f64,
-    /// From the start to the first answer.
+    /// From the start to the first response.
     first_wall: f64,
     first_cpu: f64,
-    /// Of one answer after the first.
+    /// Of one response after the first.
     warm_wall: Spread,
     warm_cpu: Spread,
     /// The most memory that was resident, by the end.
@@ -103,7 +100,7 @@ struct Spread {
 /// How the benchmark is set.
 struct Settings {
     rounds: u32,
-    answers: u32,
+    responses: u32,
     /// The function, if it is not cargo's.
     bootstrap: Option<PathBuf>,
     /// Whether the function writes a profile.
@@ -118,7 +115,7 @@ struct Bench {
     bootstrap: PathBuf,
     /// Certificates in the system's file of roots.
     system_roots: usize,
-    issuer: Issuer,
+    issuer: Signer,
     environment: HashMap<String, String>,
     environment_with_discovery: HashMap<String, String>,
     environment_with_ed25519: HashMap<String, String>,
@@ -172,7 +169,7 @@ async fn run() -> Outcome<()> {
 enum Row<'a> {
     Settings {
         rounds: u32,
-        answers: u32,
+        responses: u32,
         system_roots: usize,
         /// Whether this is a release build.
         release: bool,
@@ -218,7 +215,7 @@ impl Settings {
         let path = |name| std::env::var_os(name).map(PathBuf::from);
         Ok(Self {
             rounds: count("BENCH_ROUNDS", 15)?,
-            answers: count("BENCH_ANSWERS", 200)?,
+            responses: count("BENCH_RESPONSES", 200)?,
             bootstrap: path("BENCH_BOOTSTRAP"),
             profiles: path("LLVM_PROFILE_FILE").is_some(),
         })
@@ -239,19 +236,20 @@ impl Bench {
         let bootstrap = copy(settings.bootstrap.as_deref().unwrap_or(built), "bootstrap")?;
         let examples = built.with_file_name("examples");
 
-        let authority = Authority::new()?;
-        let mut environment = local::environment(&authority.in_front_of(store).await?);
+        let authority = Authority::like_those_of_aws();
+        let store = Server::https_in_front_of(store, &authority).await;
+        let mut environment = local::environment(&store.url(""));
         let amazon = include_str!("../../src/amazon-trust-services.pem");
-        let issuer = Issuer::new("bench");
+        let issuer = Signer::rsa("bench");
+        let key_set = jwks([issuer.jwk()]);
         environment.insert("AWS_CA_BUNDLE".into(), roots("store-roots.pem", amazon, &authority)?);
         // The development key is an Ed25519 key.
         let environment_with_ed25519 = environment.clone();
-        environment.insert("JWT_JWKS".into(), Issuer::jwks([&issuer]));
+        environment.insert("JWT_JWKS".into(), key_set.clone());
 
         let mut environment_with_discovery = environment.clone();
         environment_with_discovery.remove("JWT_JWKS");
-        let discovered = authority.in_front_of(serve(Issuer::jwks([&issuer])).await?).await?;
-        environment_with_discovery.insert("JWT_ISSUER".into(), discovered);
+        environment_with_discovery.insert("JWT_ISSUER".into(), publish(&authority, &key_set).await?);
         let system = system_roots()?;
         environment_with_discovery
             .insert("SSL_CERT_FILE".into(), roots("system-roots.pem", &system, &authority)?);
@@ -272,7 +270,7 @@ impl Bench {
     fn conditions(&self) -> Row<'_> {
         Row::Settings {
             rounds: self.settings.rounds,
-            answers: self.settings.answers,
+            responses: self.settings.responses,
             system_roots: self.system_roots,
             release: !cfg!(debug_assertions),
             as_shipped: self.settings.bootstrap.is_some(),
@@ -284,14 +282,14 @@ impl Bench {
         }
     }
 
-    /// Starts every case's program and has them answer in turn, in a random order each time.
+    /// Starts every case's program and has them respond in turn, in a random order each time.
     async fn round(&self, cases: &mut [Case]) -> Outcome<()> {
         // All tokens are signed before the first process starts, which would find other caches after RSA than after
         // Ed25519.
         let mut prepared = Vec::new();
         for case in cases {
             let expected = &self.environment(case.program)["JWT_ISSUER"];
-            let events: Outcome<Vec<String>> = (0..=self.settings.answers)
+            let events: Outcome<Vec<String>> = (0..=self.settings.responses)
                 .map(|number| case.event(&self.issuer, expected, number))
                 .collect();
             prepared.push((case, events?));
@@ -301,10 +299,10 @@ impl Bench {
         for (case, events) in prepared {
             processes.push(self.start(case, events).await?);
         }
-        for _ in 0..self.settings.answers {
+        for _ in 0..self.settings.responses {
             fastrand::shuffle(&mut processes);
             for process in &mut processes {
-                process.answer().await?;
+                process.respond().await?;
             }
         }
         for process in processes {
@@ -321,7 +319,7 @@ impl Bench {
         }
     }
 
-    /// Starts the case's program and has it answer once.
+    /// Starts the case's program and has it respond once.
     async fn start<'a>(&self, case: &'a mut Case, events: Vec<String>) -> Outcome<Process<'a>> {
         let binary = match case.program {
             Program::HelloWorld => &self.hello_world,
@@ -345,7 +343,7 @@ impl Bench {
             next_wall,
             next_cpu,
         };
-        process.answer().await?;
+        process.respond().await?;
         Ok(process)
     }
 }
@@ -361,13 +359,13 @@ struct Process<'a> {
     cpu: Duration,
     next_wall: f64,
     next_cpu: Duration,
-    /// Of each answer, the first included.
+    /// Of each response, the first included.
     walls: Vec<f64>,
     cpus: Vec<f64>,
 }
 
 impl Process<'_> {
-    async fn answer(&mut self) -> Outcome<()> {
+    async fn respond(&mut self) -> Outcome<()> {
         let event = self.events.pop().ok_or("no event is left")?;
         let asked = Instant::now();
         let sent = self.function.exchange(event).await;
@@ -405,7 +403,7 @@ impl Process<'_> {
 
 impl Case {
     /// An API Gateway event that asks for the document, with a token of its own, whose `iss` is `expected`.
-    fn event(&self, issuer: &Issuer, expected: &str, number: u32) -> Outcome<String> {
+    fn event(&self, issuer: &Signer, expected: &str, number: u32) -> Outcome<String> {
         let mut event: Value = serde_json::from_str(include_str!("../../events/found-gzip.json"))?;
         let id = self.document.id.as_str();
         let path = format!("/site/{}/fhir/imaging-study/{id}", local::SITE);
@@ -424,20 +422,20 @@ impl Case {
         Ok(event.to_string())
     }
 
-    /// An answer counts if it is a 200 with the whole document.
-    fn check(&self, payload: Result<Bytes, Bytes>) -> Outcome<()> {
-        let payload = payload.map_err(|error| String::from_utf8_lossy(&error).into_owned())?;
-        let answer: GatewayAnswer = serde_json::from_slice(&payload)?;
-        if answer.status_code != 200 {
-            return Err(format!("answers {}: {}", answer.status_code, answer.body).into());
+    /// A response counts if it is a 200 with the whole document.
+    fn check(&self, payload: Result<impl AsRef<[u8]>, impl AsRef<[u8]>>) -> Outcome<()> {
+        let payload = payload.map_err(|error| String::from_utf8_lossy(error.as_ref()).into_owned())?;
+        let response: GatewayResponse = serde_json::from_slice(payload.as_ref())?;
+        if response.status_code != 200 {
+            return Err(format!("responds with {}: {}", response.status_code, response.body).into());
         }
-        let found = answer.document_bytes()?;
+        let found = response.document_bytes()?;
         let expected = match self.program {
             Program::HelloWorld => HELLO.len().try_into()?,
             _ => self.document.json_bytes,
         };
         if found != expected {
-            return Err(format!("answers {found} bytes of {expected}").into());
+            return Err(format!("responds with {found} bytes of {expected}").into());
         }
         Ok(())
     }
@@ -446,13 +444,13 @@ impl Case {
 /// What a function sends for API Gateway.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct GatewayAnswer {
+struct GatewayResponse {
     status_code: u16,
     is_base64_encoded: bool,
     body: String,
 }
 
-impl GatewayAnswer {
+impl GatewayResponse {
     /// The bytes of the body, inflated if it is gzip: the last four say how many (RFC 1952 §2.3.1).
     fn document_bytes(&self) -> Outcome<u32> {
         if !self.is_base64_encoded {
@@ -508,18 +506,13 @@ fn roots(name: &str, others: &str, authority: &Authority) -> Outcome<String> {
     Ok(path.to_str().ok_or("the target directory's path is not UTF-8")?.to_owned())
 }
 
-/// Serves the issuer's OpenID configuration and its key set for as long as the runtime lives.
-async fn serve(key_set: String) -> Outcome<std::net::SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    let configuration = async |headers: HeaderMap| {
-        let issuer =
-            format!("https://{}", headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default());
-        json!({ "jwks_uri": format!("{issuer}/jwks.json"), "issuer": issuer }).to_string()
-    };
-    let routes = Router::new()
-        .route("/.well-known/openid-configuration", get(configuration))
-        .route("/jwks.json", get(|| async { key_set }));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    Ok(address)
+/// Serves the OpenID configuration and the key set of an issuer for as long as the runtime lives; its URL.
+async fn publish(authority: &Authority, key_set: &str) -> Outcome<String> {
+    let certificate = CertificateParams::new(["localhost".to_owned()])?;
+    let server = Server::with_certificate("localhost", authority, &certificate).await;
+    let (issuer, keys) = (server.url(""), server.url("/jwks.json"));
+    let configuration = json!({ "issuer": issuer, "jwks_uri": keys }).to_string();
+    server.set("/.well-known/openid-configuration", Behavior::kept_open(200, &configuration));
+    server.set("/jwks.json", Behavior::kept_open(200, key_set));
+    Ok(issuer)
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use flate2::read::GzDecoder;
@@ -12,6 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, json};
 use table::id::{FhirId, SiteId};
+use testkit::signer::Signer;
 use tokio::net::TcpListener;
 
 use super::oracle::{SECOND_ISSUER, Study, may_read};
@@ -23,7 +23,7 @@ const STUDIES: [Study; 4] = [
     Study { site: "4", id: "c", subject: "https://other.example/fhir/Patient/1" },
     Study { site: "5", id: "d", subject: "Patient/1" },
 ];
-/// In every document, in no answer but its own.
+/// In every document, in no response but its own.
 const IN_DOCUMENT: &str = "words-of-the-document";
 /// In every token's claims.
 const IN_CLAIMS: &str = "someone@confidential.example";
@@ -34,6 +34,9 @@ fn document(study: Study) -> String {
         r#"{{"resourceType":"ImagingStudy","id":"{id}","meta":{{"versionId":"of-{id}"}},"status":"available","subject":{{"reference":"{subject}"}},"description":"{IN_DOCUMENT}"}}"#
     )
 }
+
+/// In a mutation of the event, and in nothing that the function sends or logs.
+const IN_EVENT: &str = "secret 7f3a";
 
 /// How a token is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,26 +53,20 @@ enum Signing {
     DuplicateClaim,
 }
 
-/// The key of the second issuer.
-static SECOND_KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
+/// The key of the second issuer, under the name of the development key.
+static SECOND_KEY: LazyLock<Signer> = LazyLock::new(|| Signer::ed25519("development"));
 
-/// A token by `key`, under the name of the development key.
-fn signed(key: &Ed25519KeyPair, payload: &str) -> String {
-    let base64 = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
-    let message = format!("{}.{}", base64(r#"{"alg":"EdDSA","kid":"development"}"#), base64(payload));
-    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes())))
-}
+/// A key that is not trusted, under the same name.
+static OTHER_KEY: LazyLock<Signer> = LazyLock::new(|| Signer::ed25519("development"));
 
 /// The list of both issuers.
 fn issuers() -> String {
-    let x = BASE64_URL_SAFE_NO_PAD.encode(SECOND_KEY.public_key());
-    let second = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "development", "x": x });
     json!([
         { "issuer": local::ISSUER, "audience": local::AUDIENCE, "jwks": local::jwks() },
         {
             "issuer": SECOND_ISSUER,
             "audience": [local::AUDIENCE],
-            "jwks": { "keys": [second] },
+            "jwks": { "keys": [SECOND_KEY.jwk()] },
             "allSites": "role=ADMIN",
             "sites": ["5"],
         },
@@ -88,8 +85,8 @@ impl Token {
         let base64 = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         let payload = self.claims.to_string();
         match self.signing {
-            Signing::Good if self.claims["iss"] == SECOND_ISSUER => signed(&SECOND_KEY, &payload),
-            Signing::OtherIssuersKey if self.claims["iss"] != SECOND_ISSUER => signed(&SECOND_KEY, &payload),
+            Signing::Good if self.claims["iss"] == SECOND_ISSUER => SECOND_KEY.token(&self.claims),
+            Signing::OtherIssuersKey if self.claims["iss"] != SECOND_ISSUER => SECOND_KEY.token(&self.claims),
             Signing::Good | Signing::OtherIssuersKey => local::token(&self.claims),
             Signing::Swapped => {
                 let other = local::token(&json!({ "iss": "x" }));
@@ -97,10 +94,7 @@ impl Token {
                 let (_, signature) = rest.split_once('.').unwrap();
                 format!("{header}.{}.{signature}", base64(&payload))
             }
-            Signing::OtherKey => {
-                static KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
-                signed(&KEY, &payload)
-            }
+            Signing::OtherKey => OTHER_KEY.token(&self.claims),
             Signing::Unsigned => format!("{}.{}.", base64(r#"{"alg":"none"}"#), base64(&payload)),
             Signing::DuplicateClaim => {
                 let doubled = format!("{{\"siteIds\":[\"4\",\"5\"],{}", &payload[1..]);
@@ -210,16 +204,18 @@ fn token() -> impl Strategy<Value = Token> {
         scope_claim(),
         scope_claim(),
         (
-            one_of(vec![
-                json!("1"),
-                json!("2"),
-                json!(1),
-                json!(""),
-                json!("Patient/1"),
-                json!("Patient/1/_history/1"),
-                json!(null),
-                json!(null),
-            ]),
+            prop_oneof![
+                2 => Just(None),
+                1 => one_of(vec![
+                    json!("1"),
+                    json!("2"),
+                    json!(1),
+                    json!(""),
+                    json!("Patient/1"),
+                    json!("Patient/1/_history/1"),
+                    json!(null),
+                ]),
+            ],
             mostly(
                 json!(null),
                 vec![
@@ -306,7 +302,8 @@ struct Case {
 
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
-        select(vec![
+        2 => select(vec![json!(format!("{IN_EVENT}\u{1}")), json!({ "a": [IN_EVENT, null] })]),
+        2 => select(vec![
             json!(null),
             json!(true),
             json!(0),
@@ -326,8 +323,8 @@ fn any_value() -> impl Strategy<Value = Value> {
             json!({"a": null}),
             json!([["x"]]),
         ]),
-        "[ -~]{0,12}".prop_map(Value::from),
-        select(vec![70_000_usize, 9_000]).prop_map(|length| json!("x".repeat(length))),
+        1 => "[ -~]{0,12}".prop_map(Value::from),
+        1 => select(vec![70_000_usize, 9_000]).prop_map(|length| json!("x".repeat(length))),
     ]
 }
 
@@ -551,6 +548,8 @@ fn apply(event: &mut Value, mutation: &Mutation) {
     }
     let mut all = Vec::new();
     paths(event, "", &mut all);
+    // The gateway makes request ids, and they are logged and sent.
+    all.retain(|path| path != "/requestContext/requestId");
     if all.is_empty() {
         return;
     }
@@ -599,7 +598,7 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
         let (event, tokens) = case.event();
         let signatures = tokens.iter().filter_map(|token| Some(token.rsplit_once('.')?.1));
         let mut secrets: Vec<_> = signatures.filter(|signature| !signature.is_empty()).collect();
-        secrets.extend([IN_CLAIMS, IN_DOCUMENT]);
+        secrets.extend([IN_CLAIMS, IN_DOCUMENT, IN_EVENT]);
         let Exchange { payload, reason } = exchange(&mut function, event, &secrets).await?;
         events += 1;
         let Ok(response) = payload else {
@@ -628,8 +627,11 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
             304 if case.route != "metadata" => Err("304 for no study".to_owned()),
             200 if case.route == "metadata" && case.method == "HEAD" && body.is_empty() => Ok(()),
             200 if !body.contains("CapabilityStatement") => Err("200 for no study".to_owned()),
-            _ if body.contains(IN_DOCUMENT) || body.contains(IN_CLAIMS) => {
-                Err("a leak in the body".to_owned())
+            _ if [IN_DOCUMENT, IN_CLAIMS, IN_EVENT]
+                .iter()
+                .any(|secret| response.to_string().contains(secret)) =>
+            {
+                Err("a leak in the response".to_owned())
             }
             _ => Ok(()),
         }

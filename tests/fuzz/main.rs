@@ -79,7 +79,7 @@ async fn exchange(function: &mut Function, event: String, secrets: &[&str]) -> R
         }
     };
     if reason == "panicked" {
-        return Err("a panic was answered".to_owned());
+        return Err("a panic".to_owned());
     }
     let payload = match sent {
         Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => return Err("the response is too large".to_owned()),

@@ -1,4 +1,4 @@
-//! `openapi.yaml` against the answers that the code gives: statuses, headers and bodies.
+//! `openapi.yaml` against the responses that the code gives: statuses, headers and bodies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -49,7 +49,7 @@ fn the_statuses_are_those_of_the_code_and_the_gateways_own() {
 }
 
 #[test]
-fn no_answer_to_head_has_content() {
+fn no_response_to_head_has_content() {
     let api = crate::yaml::read("openapi.yaml");
     for (path, operations) in api["paths"].as_object().unwrap() {
         for (status, response) in operations["head"]["responses"].as_object().unwrap() {
@@ -59,7 +59,7 @@ fn no_answer_to_head_has_content() {
 }
 
 #[test]
-fn every_refusal_is_as_described() {
+fn every_error_response_is_as_described() {
     let api = crate::yaml::read("openapi.yaml");
     for refusal in refusals() {
         for media in [Media::Json, Media::FhirJson] {
@@ -73,34 +73,41 @@ fn every_refusal_is_as_described() {
 }
 
 #[tokio::test]
-async fn every_event_is_answered_as_described() {
+async fn every_event_has_the_status_and_reason_of_its_row_and_a_response_as_described() {
     let api = crate::yaml::read("openapi.yaml");
-    let function = function().await;
-    let expected =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/expected.tsv")).unwrap();
-    for row in expected.lines().skip(1) {
-        let (event, _) = row.split_once('\t').unwrap();
-        let path = format!("{}/events/{event}", env!("CARGO_MANIFEST_DIR"));
-        let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut function = function().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+    let table = std::fs::read_to_string(format!("{folder}/expected.tsv")).unwrap();
+    let mut names = BTreeSet::from(["expected.tsv".to_owned()]);
+    for row in table.lines().skip(1) {
+        let [file, expected, reason] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        names.insert(file.to_owned());
+        let event = testkit::event(file.strip_suffix(".json").unwrap());
+        let authorization = event["headers"]["authorization"].as_str().unwrap_or_default().to_owned();
         let (path, method) = route(&event);
-        let answer = function.invoke(event).await.expect("an answer, not an error");
-        let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
-        let headers = headers(&answer);
+        let response = function.invoke(event).await.expect("a response, not an error");
+        let status = u16::try_from(response["statusCode"].as_u64().unwrap()).unwrap();
+        let line = function.audit_line().await;
+        assert_eq!((status.to_string().as_str(), &line["reason"]), (expected, &json!(reason)), "{file}");
+        let signature = authorization.rsplit('.').next().filter(|signature| !signature.is_empty());
+        assert!(signature.is_none_or(|signature| !line.to_string().contains(signature)), "{file}");
+        let headers = headers(&response);
         if status == 204 {
-            assert_eq!((headers["allow"].as_str(), text(&answer).as_str()), ("GET, HEAD, OPTIONS", ""));
+            assert_eq!((headers["allow"].as_str(), text(&response).as_str()), ("GET, HEAD, OPTIONS", ""));
         } else {
-            conforms(&api, (&path, &method), status, &headers, &text(&answer));
+            conforms(&api, (&path, &method), status, &headers, &text(&response));
         }
     }
+    let files = std::fs::read_dir(folder).unwrap();
+    let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names, files.collect(), "every event has a row");
 }
 
 #[tokio::test]
 async fn the_example_of_a_capability_statement_is_the_services_own() {
     let api = crate::yaml::read("openapi.yaml");
-    let event =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/metadata.json")).unwrap();
-    let answer = function().await.invoke(serde_json::from_str(&event).unwrap()).await.expect("an answer");
-    let mut statement: Value = serde_json::from_str(&text(&answer)).unwrap();
+    let response = function().await.invoke(testkit::event("metadata")).await.expect("a response");
+    let mut statement: Value = serde_json::from_str(&text(&response)).unwrap();
     assert_eq!(statement["implementation"]["url"], "https://imaging.example.com/site/4/fhir");
     statement["implementation"]["url"] = json!("https://api.example.com/site/4/fhir");
     assert_eq!(statement, api["components"]["examples"]["capabilities"]["value"]);
@@ -151,7 +158,7 @@ pub(super) fn refusals() -> Vec<ApiError> {
     refusals
 }
 
-/// Fails unless the description of an operation, a path and a method, has this answer.
+/// Fails unless the description of an operation, a path and a method, has this response.
 fn conforms(
     api: &Value,
     (path, method): (&str, &str),
@@ -228,18 +235,18 @@ async fn function() -> Function {
     Function::start(env!("CARGO_BIN_EXE_bootstrap"), &local::environment(&format!("http://{address}"))).await
 }
 
-/// The headers of an answer; REST (v1) events are answered in lists.
-fn headers(answer: &Value) -> BTreeMap<String, String> {
-    let single = answer["headers"].as_object().unwrap().iter();
+/// The headers of a response; those to REST (v1) events are in lists.
+fn headers(response: &Value) -> BTreeMap<String, String> {
+    let single = response["headers"].as_object().unwrap().iter();
     let listed =
-        answer["multiValueHeaders"].as_object().unwrap().iter().map(|(name, values)| (name, &values[0]));
+        response["multiValueHeaders"].as_object().unwrap().iter().map(|(name, values)| (name, &values[0]));
     single.chain(listed).map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
 }
 
-/// The body of an answer as text.
-fn text(answer: &Value) -> String {
-    let body = answer["body"].as_str().unwrap_or_default();
-    if answer["isBase64Encoded"] != true {
+/// The body of a response as text.
+fn text(response: &Value) -> String {
+    let body = response["body"].as_str().unwrap_or_default();
+    if response["isBase64Encoded"] != true {
         return body.to_owned();
     }
     let mut text = String::new();

@@ -132,7 +132,9 @@ fn every_page_that_a_file_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<PathBuf> =
         ["template.yaml", "Makefile", "openapi.yaml"].map(|file| root.join(file)).into();
-    for folder in ["tools", "examples", ".github/workflows", "src", "tests/api", "tests/faults"] {
+    for folder in
+        ["tools", "examples", ".github/workflows", "src", "tests/service/api", "tests/service/faults"]
+    {
         files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
     let mut named = 0;

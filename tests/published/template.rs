@@ -142,15 +142,15 @@ fn the_time_outs_fit_into_each_other() {
 #[tokio::test]
 async fn each_metric_counts_the_log_lines_that_it_is_for() {
     let mut function = function(&json!({})).await;
-    let found = audited(&mut function, "found.json").await;
+    let found = audited(&mut function, "found").await;
     assert_eq!(counted(&found), ["AuditLines", "ColdStarts", "ReadUnits", RESPONSES]);
-    assert_eq!(counted(&audited(&mut function, "found.json").await), ["AuditLines", "ReadUnits", RESPONSES]);
+    assert_eq!(counted(&audited(&mut function, "found").await), ["AuditLines", "ReadUnits", RESPONSES]);
     let rejected = ["AuditLines", "RejectedTokens", "RejectedTokens by Version", RESPONSES];
-    assert_eq!(counted(&audited(&mut function, "no-token.json").await), rejected);
-    assert_eq!(counted(&audited(&mut function, "expired-token.json").await), rejected);
-    assert_eq!(counted(&audited(&mut function, "other-site.json").await), ["AuditLines", RESPONSES]);
+    assert_eq!(counted(&audited(&mut function, "no-token").await), rejected);
+    assert_eq!(counted(&audited(&mut function, "expired-token").await), rejected);
+    assert_eq!(counted(&audited(&mut function, "other-site").await), ["AuditLines", RESPONSES]);
 
-    let broken = audited(&mut function, "missing.json").await;
+    let broken = audited(&mut function, "missing").await;
     assert_eq!(counted(&broken), ["AuditLines", "BrokenDocuments", "ReadUnits", RESPONSES]);
 }
 
@@ -160,7 +160,7 @@ async fn a_key_set_out_of_reach_is_counted_by_fetch_and_by_response() {
     let at_start: Value = serde_json::from_str(&function.line().await.unwrap()).unwrap();
     assert_eq!(counted(&at_start), ["KeyFetchFailures"]);
     assert_eq!(
-        counted(&audited(&mut function, "found.json").await),
+        counted(&audited(&mut function, "found").await),
         ["AuditLines", "ColdStarts", "Faults", "Faults by Version", "KeysUnavailable", RESPONSES]
     );
 }
@@ -207,11 +207,11 @@ fn a_deployment_watches_its_own_version_only() {
 #[tokio::test]
 async fn each_ranking_counts_the_log_lines_that_it_is_for() {
     let mut function = function(&json!({})).await;
-    let found = audited(&mut function, "found.json").await;
-    let foreign = audited(&mut function, "other-site.json").await;
-    let rejected = audited(&mut function, "no-token.json").await;
-    let broken = audited(&mut function, "missing.json").await;
-    let anonymous = audited(&mut function, "metadata.json").await;
+    let found = audited(&mut function, "found").await;
+    let foreign = audited(&mut function, "other-site").await;
+    let rejected = audited(&mut function, "no-token").await;
+    let broken = audited(&mut function, "missing").await;
+    let anonymous = audited(&mut function, "metadata").await;
     for (rule, counted) in [("SubjectReadsRule", &found), ("SubjectRejectionsRule", &foreign)] {
         let body = rule_body(rule);
         assert_eq!(contributor(&body, counted), [local::ISSUER, "developer"], "{rule}");
@@ -239,7 +239,7 @@ async fn a_reader_without_a_subject_is_counted_by_client_or_else_by_issuer() {
         (json!({ "iss": null }), ["-", "developer"]),
         (json!({ "iss": null, "sub": null }), ["-", "-"]),
     ] {
-        let mut event = event("found.json");
+        let mut event = testkit::event("found");
         let token = local::token(&local::claims_with(&claims));
         event["headers"]["authorization"] = json!(format!("Bearer {token}"));
         function.invoke(event).await.expect("a response, not an error");
@@ -289,7 +289,7 @@ fn watched(alarm: &Value) -> Vec<Value> {
 #[tokio::test]
 async fn every_field_that_a_query_names_is_one_that_is_logged() {
     let mut function = function(&json!({})).await;
-    let line = audited(&mut function, "found.json").await;
+    let line = audited(&mut function, "found").await;
     let page =
         |page: &str| std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let pages = ["docs/monitoring.md", "docs/runbook.md"].map(page);
@@ -331,14 +331,8 @@ fn fields(query: &str) -> Vec<String> {
 
 /// The line that an event of `events/` leaves in the log.
 async fn audited(function: &mut Function, event: &str) -> Value {
-    function.invoke(self::event(event)).await.expect("a response, not an error");
+    function.invoke(testkit::event(event)).await.expect("a response, not an error");
     function.audit_line().await
-}
-
-/// An event of `events/`.
-fn event(name: &str) -> Value {
-    let path = format!("{}/events/{name}", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The function on a table with the study that `found.json` asks for, and with what is none where `missing.json` looks.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::dynamodb_proxy::{Fault, faulty_dynamodb};
+use testkit::dynamodb::{Fault, faulty_dynamodb};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -96,7 +96,7 @@ async fn throttled(folder: &Path) -> Outcome<()> {
             }
         })
         .await;
-        let outcome = load(throttled.address, &file, &[]).await;
+        let outcome = load(throttled.address(), &file, &[]).await;
         let (calls, writes) = (calls.load(Ordering::Relaxed), writes.load(Ordering::Relaxed));
         match outcome {
             Ok(run) => println!(

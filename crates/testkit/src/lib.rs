@@ -7,21 +7,28 @@
     reason = "a fault here is a fault of the repository, and stops a test or a benchmark"
 )]
 
-pub mod dynamodb_proxy;
-pub mod faulty;
-pub mod faulty_store;
-pub mod issuer;
+pub mod dynamodb;
 pub mod log;
 pub mod process;
-pub mod relay;
 pub mod runtime_api;
+pub mod server;
+pub mod signer;
 pub mod tls;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use imaging_study::aws::{Account, sdk_config};
 use local::{TABLE, encode, put_items};
-use table::attribute::Item;
+use serde_json::Value;
+use table::attribute::{DOCUMENT, ETAG, ID, Item, PARTS, SITE};
 use table::write::Encoded;
 
 /// The folder that an environment variable names: data of others that is not part of this repository.
@@ -30,21 +37,11 @@ pub fn data_folder(variable: &str) -> PathBuf {
     std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} must name a folder")).into()
 }
 
-/// Numbers that compress badly and are the same in every run: `SplitMix64`.
-pub fn noise(seed: u64) -> impl Iterator<Item = u64> {
-    let states = std::iter::successors(Some(seed), |state| Some(state.wrapping_add(0x9e37_79b9_7f4a_7c15)));
-    states.skip(1).map(|state| {
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    })
-}
-
-/// So many hexadecimal digits of [`noise`].
+/// So many hexadecimal digits that compress badly and are the same in every run.
 #[must_use]
 pub fn noise_text(seed: u64, length: usize) -> String {
-    let digit = |number| char::from_digit((number & 15) as u32, 16).expect("a hexadecimal digit");
-    noise(seed).map(digit).take(length).collect()
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..length).map(|_| random.digit(16)).collect()
 }
 
 /// The items that a valid document becomes, under its own id and [`SITE`].
@@ -64,12 +61,69 @@ pub async fn items(table: &Client) -> Vec<Item> {
     pages.items().send().collect::<Result<_, _>>().await.expect("the table can be read")
 }
 
-/// The bytes in lower-case hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+/// A gzip member.
+pub fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes.as_ref()).and_then(|()| encoder.finish()).expect("memory takes every byte")
+}
+
+/// A string attribute.
+pub fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+/// A binary attribute.
+pub fn binary(bytes: impl Into<Vec<u8>>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+/// JSON as native attributes.
+pub fn native(value: &Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(value) => AttributeValue::Bool(*value),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(value) => text(value),
+        Value::Array(items) => AttributeValue::L(items.iter().map(native).collect()),
+        Value::Object(members) => {
+            AttributeValue::M(members.iter().map(|(name, value)| (name.clone(), native(value))).collect())
+        }
+    }
+}
+
+/// Puts an item of the site under this key, with these attributes.
+pub async fn put_item<'a>(
+    table: &Client,
+    key: &str,
+    attributes: impl IntoIterator<Item = (&'a str, AttributeValue)>,
+) {
+    let mut put = table.put_item().table_name(TABLE).item(SITE, text(local::SITE)).item(ID, text(key));
+    for (name, value) in attributes {
+        put = put.item(name, value);
+    }
+    put.send().await.expect("the table takes the item");
+}
+
+/// An event of `events/`.
+pub fn event(name: &str) -> Value {
+    let path = format!("{}/../../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("an event")).expect("an event is JSON")
+}
+
+/// Puts a document whose gzip member is in these parts under this key: the parts, then a head with an entity tag.
+pub async fn put_parts<'a>(table: &Client, key: &str, parts: impl IntoIterator<Item = &'a [u8]>) {
+    let mut keys = Vec::new();
+    for (index, part) in parts.into_iter().enumerate() {
+        let part_key = format!("{key}#{index}");
+        put_item(table, &part_key, [(DOCUMENT, binary(part))]).await;
+        keys.push(text(part_key));
+    }
+    put_item(table, key, [(PARTS, AttributeValue::L(keys)), (ETAG, text("\"1\""))]).await;
+}
+
+/// The function's own AWS configuration, for an emulator of every service at `endpoint`.
+pub fn aws(endpoint: &str) -> SdkConfig {
+    let credentials = Some(Credentials::new("local", "local", None, None, "testkit"));
+    let account = Account { region: Some("us-east-1".to_owned()), credentials };
+    sdk_config(account, None, 1).into_builder().endpoint_url(endpoint).build()
 }

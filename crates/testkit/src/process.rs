@@ -98,26 +98,3 @@ impl Accounts {
         Ok(value.trim().trim_end_matches(" kB").parse()?)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn threads_that_end_meanwhile_are_no_fault() {
-        let enough = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !enough.load(Ordering::Relaxed) {
-                    std::thread::spawn(|| ()).join().unwrap();
-                }
-            });
-            let mut accounts = Accounts::of(std::process::id());
-            let read: Outcome<Vec<_>> = (0..5_000).map(|_| accounts.cpu()).collect();
-            enough.store(true, Ordering::Relaxed);
-            read.unwrap();
-        });
-    }
-}

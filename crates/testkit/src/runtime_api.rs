@@ -1,4 +1,4 @@
-//! A Runtime API for the real `bootstrap`: it hands out events to as many pollers as ask, takes the answers, and keeps
+//! A Runtime API for the real `bootstrap`: it hands out events to as many pollers as ask, takes the responses, and keeps
 //! what the function logs.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-/// An answer or a log line that does not arrive within this time counts as missing.
+/// A response or a log line that does not arrive within this time counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Carries the request id.
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
@@ -49,7 +49,7 @@ pub struct Sent {
     pub request_id: String,
     /// When a poller received the event.
     pub handed_out: Instant,
-    /// When the last byte of the answer arrived.
+    /// When the last byte of the response arrived.
     pub at: Instant,
     /// The response, or the error.
     pub payload: Result<Bytes, Bytes>,
@@ -66,18 +66,18 @@ struct Shared {
     polls: mpsc::UnboundedSender<Instant>,
     requests: AtomicU64,
     unsolicited: AtomicU64,
-    /// The invocations that a poller has received and not answered, by request id.
+    /// The invocations that a poller has received and not responded to, by request id.
     pending: Mutex<HashMap<String, Pending>>,
 }
 
 struct Invocation {
     event: String,
-    answer: oneshot::Sender<Sent>,
+    sender: oneshot::Sender<Sent>,
 }
 
 struct Pending {
     handed_out: Instant,
-    answer: oneshot::Sender<Sent>,
+    sender: oneshot::Sender<Sent>,
 }
 
 impl Function {
@@ -184,17 +184,17 @@ impl RuntimeApi {
 
     /// Hands an event to the next poller, and takes what the function sends for it.
     pub async fn exchange(&self, event: String) -> Sent {
-        let (answer, sent) = oneshot::channel();
-        self.queue(Some(Invocation { event, answer }));
+        let (sender, sent) = oneshot::channel();
+        self.queue(Some(Invocation { event, sender }));
         let sent = tokio::time::timeout(PATIENCE, sent).await;
-        sent.expect("the function answers in time").expect("an invocation ends with an answer")
+        sent.expect("the function responds in time").expect("an invocation ends with a response")
     }
 
     fn queue(&self, invocation: Option<Invocation>) {
         assert!(self.0.queue.send(invocation).is_ok(), "the queue lives as long as its API");
     }
 
-    /// Answers to invocations that were not handed out, or had been answered before.
+    /// Responses to invocations that were not handed out, or had a response before.
     #[must_use]
     pub fn unsolicited(&self) -> u64 {
         self.0.unsolicited.load(Ordering::Relaxed)
@@ -209,7 +209,7 @@ async fn next_event(State(api): State<RuntimeApi>) -> (HeaderMap, String) {
     // Nobody may want to know.
     let _ = api.0.polls.send(Instant::now());
     let invocation = api.0.next.lock().await.recv().await;
-    let Some(Invocation { event, answer }) = invocation.expect("the API holds a sender") else {
+    let Some(Invocation { event, sender }) = invocation.expect("the API holds a sender") else {
         let no_text = HeaderValue::from_bytes(&[0xff]).expect("an opaque value");
         return (HeaderMap::from_iter([(HeaderName::from_static(REQUEST_ID), no_text)]), String::new());
     };
@@ -232,7 +232,7 @@ async fn next_event(State(api): State<RuntimeApi>) -> (HeaderMap, String) {
         (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
     });
     let headers = headers.collect();
-    api.pending().insert(request_id, Pending { handed_out: Instant::now(), answer });
+    api.pending().insert(request_id, Pending { handed_out: Instant::now(), sender });
     (headers, event)
 }
 
@@ -254,15 +254,15 @@ async fn error(
     take(&api, id, &headers, Err(body))
 }
 
-/// Takes an answer if it is for an invocation that waits for one, and repeats the id of that invocation.
+/// Takes a response if it is for an invocation that waits for one, and repeats the id of that invocation.
 fn take(api: &RuntimeApi, id: String, headers: &HeaderMap, payload: Result<Bytes, Bytes>) -> StatusCode {
     let echoed = headers.get("lambda-runtime-invocation-id");
     let pending = if echoed.is_some_and(|echoed| *echoed == id) { api.pending().remove(&id) } else { None };
-    let Some(Pending { handed_out, answer }) = pending else {
+    let Some(Pending { handed_out, sender }) = pending else {
         api.0.unsolicited.fetch_add(1, Ordering::Relaxed);
         return StatusCode::GONE;
     };
     // Whoever asked may have stopped waiting.
-    let _ = answer.send(Sent { request_id: id, handed_out, at: Instant::now(), payload });
+    let _ = sender.send(Sent { request_id: id, handed_out, at: Instant::now(), payload });
     StatusCode::ACCEPTED
 }

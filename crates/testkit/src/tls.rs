@@ -1,75 +1,62 @@
-//! TLS in front of what speaks plain HTTP, with certificates of an authority that lives as long as the run.
+//! A certificate authority that exists as long as the run.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_RSA_SHA256, RsaKeySize,
 };
-use rustls_pki_types::PrivatePkcs8KeyDer;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ServerConfig, version::TLS13};
 
-/// What can go wrong here stops a test or a benchmark.
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// The name that the certificate is for.
-const HOST: &str = "localhost";
-
-/// A throw-away authority, and the one server that it vouches for.
+/// An authority for certificates of servers.
 pub struct Authority {
     /// Its root certificate, as PEM.
     pub root: String,
-    acceptor: TlsAcceptor,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    intermediate: Option<CertificateDer<'static>>,
+    new_key: fn() -> KeyPair,
 }
 
 impl Authority {
-    /// A chain as AWS endpoints send it: RSA of 2048 bits, one intermediate.
-    pub fn new() -> Outcome<Self> {
-        let root = CertifiedIssuer::self_signed(issuer("Throw-away root")?, key()?)?;
-        let intermediate = CertifiedIssuer::signed_by(issuer("Throw-away intermediate")?, key()?, &root)?;
-        let server_key = key()?;
-        let server = CertificateParams::new([HOST.to_owned()])?.signed_by(&server_key, &intermediate)?;
-        let chain = vec![server.der().clone(), intermediate.der().clone()];
-        let config = ServerConfig::builder_with_protocol_versions(&[&TLS13])
+    /// One whose root signs the certificates of servers, all with keys that are made fast.
+    #[expect(clippy::new_without_default, reason = "each is another")]
+    pub fn new() -> Self {
+        let new_key = || KeyPair::generate().expect("AWS-LC makes EC keys");
+        let issuer = CertifiedIssuer::self_signed(authority("root"), new_key()).expect("a root");
+        Self { root: issuer.pem(), issuer, intermediate: None, new_key }
+    }
+
+    /// One with chains as AWS endpoints send them: RSA of 2048 bits, one intermediate.
+    pub fn like_those_of_aws() -> Self {
+        let new_key =
+            || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("AWS-LC makes RSA keys");
+        let root = CertifiedIssuer::self_signed(authority("root"), new_key()).expect("a root");
+        let issuer = CertifiedIssuer::signed_by(authority("intermediate"), new_key(), &root);
+        let issuer = issuer.expect("an intermediate");
+        Self { root: root.pem(), intermediate: Some(issuer.der().clone()), issuer, new_key }
+    }
+
+    /// TLS 1.3 with this certificate.
+    pub(crate) fn acceptor(&self, certificate: &CertificateParams) -> TlsAcceptor {
+        let key = (self.new_key)();
+        let certificate = certificate.signed_by(&key, &self.issuer).expect("a certificate");
+        let chain = std::iter::once(certificate.der().clone()).chain(self.intermediate.clone()).collect();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .expect("TLS 1.3")
             .with_no_client_auth()
-            .with_single_cert(chain, PrivatePkcs8KeyDer::from(server_key.serialize_der()).into())?;
-        Ok(Self { root: root.pem(), acceptor: Arc::new(config).into() })
-    }
-
-    /// Ends TLS in front of `upstream` for as long as the runtime lives; the `https` URL at which it does.
-    pub async fn in_front_of(&self, upstream: SocketAddr) -> Outcome<String> {
-        // The name, not an address: the first address that clients will try.
-        let listener = TcpListener::bind((HOST, 0)).await?;
-        let port = listener.local_addr()?.port();
-        let acceptor = self.acceptor.clone();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                // A client that goes away in the middle is one that was stopped.
-                tokio::spawn(relay(acceptor.clone(), client, upstream));
-            }
-        });
-        Ok(format!("https://{HOST}:{port}"))
+            .with_single_cert(chain, key)
+            .expect("a key that fits its certificate");
+        Arc::new(config).into()
     }
 }
 
-async fn relay(acceptor: TlsAcceptor, client: TcpStream, upstream: SocketAddr) -> std::io::Result<()> {
-    client.set_nodelay(true)?;
-    let mut client = acceptor.accept(client).await?;
-    let mut server = TcpStream::connect(upstream).await?;
-    server.set_nodelay(true)?;
-    copy_bidirectional(&mut client, &mut server).await.map(drop)
-}
-
-fn issuer(name: &str) -> Outcome<CertificateParams> {
-    let mut params = CertificateParams::new([])?;
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    Ok(params)
-}
-
-fn key() -> Outcome<KeyPair> {
-    Ok(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?)
+    params.distinguished_name.push(DnType::CommonName, format!("Throw-away {name}"));
+    params
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use table::attribute::Item;
-use testkit::dynamodb_proxy::Fault;
+use testkit::dynamodb::Fault;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -77,7 +77,7 @@ struct Counter {
 }
 
 impl Counter {
-    /// Answers so many calls from now on, but for the last one.
+    /// Lets so many calls through from now on, the last one without a response.
     fn stop_after(&self, calls: usize) {
         self.calls.store(0, Ordering::SeqCst);
         self.left.store(calls, Ordering::SeqCst);

@@ -21,7 +21,8 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use table::attribute::Item;
 use tempfile::TempDir;
-use testkit::dynamodb_proxy::{Fault, FaultyDynamodb, faulty_dynamodb};
+use testkit::dynamodb::{Fault, faulty_dynamodb};
+use testkit::server::Server;
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -32,7 +33,7 @@ struct Bench {
     /// Where the tool finds the database.
     endpoint: SocketAddr,
     /// The server between tool and database, if there is one.
-    faulty: Option<FaultyDynamodb>,
+    faulty: Option<Server>,
 }
 
 impl Bench {
@@ -45,7 +46,7 @@ impl Bench {
     async fn with_faults(fault: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
         let bench = Self::new().await;
         let faulty = faulty_dynamodb(bench.endpoint, fault).await;
-        Self { endpoint: faulty.address, faulty: Some(faulty), ..bench }
+        Self { endpoint: faulty.address(), faulty: Some(faulty), ..bench }
     }
 
     fn path(&self, name: &str) -> String {
