@@ -12,6 +12,8 @@
 //! incomplete (`SUBSETTED`) or deleted.
 
 mod elements;
+#[cfg(test)]
+mod growth;
 mod json;
 mod primitive;
 mod problem;
@@ -19,6 +21,7 @@ mod resources;
 mod schema;
 mod study;
 mod walk;
+mod work;
 mod xhtml;
 
 pub use problem::{MAX_PROBLEMS, Problem};

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::admission::subject_warning;
+use crate::empty::drop_empty;
 use crate::input::Input;
 use crate::pace::Obstacle;
 use crate::protocol::Change;
@@ -39,6 +40,13 @@ const CHUNKS_PER_CORE: usize = 4;
 /// How often the observer learns of progress.
 const TICK: Duration = Duration::from_millis(250);
 
+/// What is done to documents before they are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Leave out empty values before the check.
+    pub drop_empty: bool,
+}
+
 /// What became of the documents so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -56,6 +64,8 @@ pub struct Counts {
     pub checked: u64,
     /// Documents that are not R4 `ImagingStudy` resources, or cannot be stored.
     pub rejected: u64,
+    /// Empty values that were left out of studies.
+    pub dropped: u64,
     /// Resources of other types.
     pub other_types: u64,
     /// Inputs that could not be read to their end.
@@ -127,11 +137,13 @@ pub async fn load(
     table: Option<&Table>,
     site: &SiteId,
     inputs: Vec<Input>,
+    options: Options,
     observer: &mut impl Observer,
     stop: impl Future<Output = ()>,
 ) -> (Counts, LoadOutcome) {
     let site_of_chunks = site.clone();
-    let pipeline = Pipeline::start(inputs, Arc::new(move |chunk: &Chunk| check(&site_of_chunks, chunk)));
+    let pipeline =
+        Pipeline::start(inputs, Arc::new(move |chunk: &Chunk| check(&site_of_chunks, options, chunk)));
     let obstacle = || table.and_then(Table::obstacle);
     let bytes = Arc::clone(&pipeline.bytes);
     let mut ledger = Ledger { counts: Counts::default(), seen: Seen::default(), observer };
@@ -228,6 +240,7 @@ impl<O: Observer> Ledger<'_, O> {
                 return Ok(None);
             }
         }
+        self.counts.dropped += ready.dropped;
         if let Some(warning) = ready.warning {
             self.observer.warned(&ready.location, id, warning);
         }
@@ -302,6 +315,7 @@ struct Ready {
     key: String,
     location: SourceLocation,
     warning: Option<&'static str>,
+    dropped: u64,
     prepared: Prepared,
     bytes: usize,
     write_units: u64,
@@ -396,11 +410,11 @@ impl Sink for Checkers {
 }
 
 /// Checks and encodes the documents of a chunk.
-fn check(site: &SiteId, chunk: &Chunk) -> Vec<Document> {
+fn check(site: &SiteId, options: Options, chunk: &Chunk) -> Vec<Document> {
     let mut documents = Vec::new();
     chunk.documents(&mut |location, item| {
         documents.push(match item {
-            InputItem::Study(json) => study(site, location, json),
+            InputItem::Study(json) => study(site, options, location, json),
             InputItem::Other => Document::OtherType,
             InputItem::Broken(reason) => rejected(location, None, vec![Problem::whole(reason)], 0),
         });
@@ -408,8 +422,9 @@ fn check(site: &SiteId, chunk: &Chunk) -> Vec<Document> {
     documents
 }
 
-fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
-    let study = match Study::parse(json) {
+fn study(site: &SiteId, options: Options, location: &SourceLocation, json: &str) -> Document {
+    let (json, dropped) = if options.drop_empty { drop_empty(json) } else { (json.into(), 0) };
+    let study = match Study::parse(json.as_bytes()) {
         Ok(study) => study,
         Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
     };
@@ -422,7 +437,7 @@ fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
             let key = id.key().to_string();
             let warning = subject_warning(prepared.attributes());
             let location = location.clone();
-            Document::Ready(Box::new(Ready { key, location, warning, prepared, bytes, write_units }))
+            Document::Ready(Box::new(Ready { key, location, warning, dropped, prepared, bytes, write_units }))
         }
         Err(error) => rejected(location, Some(id.to_string()), vec![Problem::whole(error.to_string())], 0),
     }
