@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,12 +69,12 @@ def version(name):
     return importlib.metadata.version(name)
 
 
-def trial(file, name, expected):
+def trial(file, name, expected, shell="bash"):
     path = FOLDER / file
     if path.suffix == ".ts":
         command = ["node", TYPESCRIPT / "build" / f"{path.stem}.js"]
     else:
-        command = ["python" if path.suffix == ".py" else "bash", path]
+        command = ["python" if path.suffix == ".py" else shell, path]
     if path.read_text().strip() not in PAGE.read_text():
         sys.exit(f"{PAGE.name} does not show examples/clients/{file} as it is")
     with tempfile.TemporaryDirectory() as folder:
@@ -104,3 +105,7 @@ run(["tsc"], TYPESCRIPT)
 print(f"tsc {version('typescript')} --strict: no errors")
 for file, (name, expected) in CLIENTS.items():
     trial(file, name, expected)
+if shutil.which("zsh"):
+    trial("curl/read.sh", *CLIENTS["curl/read.sh"], shell="zsh")
+else:
+    print("NOT RUN: curl in zsh, which is not installed")
