@@ -100,14 +100,24 @@ bench-load: ## Measure how fast `studies load` fills a table, and in how much me
 
 build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64, PGO=1 for a faster one)
 
-invoke: $(BUILT) ## Handle one event in Lambda's container (EVENT=events/….json)
+# Before the build, which takes minutes.
+.PHONY: docker
+docker:
+	@docker info >/dev/null 2>&1 || { echo 'Docker does not run, in which Lambda runs here.' >&2; exit 1; }
+
+invoke: docker $(BUILT) ## Handle one event in Lambda's container, by hand: CI has no Docker (EVENT=events/….json)
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local invoke Function --event $(EVENT) $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
-start-api: $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000
+start-api: docker $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000, by hand as well
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local start-api --warm-containers LAZY $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
+WATCH_PORT ?= 9001
+
 watch: .venv/lambda/ready ## Serve the function on http://127.0.0.1:9001 and rebuild it on every change
-	tools/beside-local tools/with-local-variables .venv/lambda/bin/cargo-lambda lambda watch --bin bootstrap --invoke-port 9001
+	tools/beside-local tools/with-local-variables .venv/lambda/bin/cargo-lambda lambda watch --bin bootstrap --invoke-address 127.0.0.1 --invoke-port $(WATCH_PORT)
+
+watch-trial: .venv/lambda/ready ## Read a study through `make watch`
+	tools/watch-trial
 
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract
