@@ -62,6 +62,7 @@ const DICOM_UID: &str = "urn:dicom:uid";
 
 const NOT_A_UID: &str = "is not a DICOM UID";
 const NOT_A_URN: &str = "must be urn:oid: and a DICOM UID";
+const NOT_A_SOP_CLASS: &str = "is not a SOP class, urn:oid: and a DICOM UID";
 const REPEATED: &str = "is also the UID of another element";
 const UNKNOWN_MODALITY: &str = "is not a modality of DICOM (PS3.16 CID 33)";
 const OF_NO_SERIES: &str = "is the modality of no series";
@@ -130,7 +131,7 @@ impl Warnings {
             for (i, instance) in series.instance.iter().enumerate() {
                 uid(self, instance.uid.as_ref(), &|| format!("series[{s}].instance[{i}].uid"));
                 if instance.sop_class.as_ref().is_none_or(|class| urn(class.code.as_ref()).is_none()) {
-                    self.warn(NOT_A_URN, || format!("series[{s}].instance[{i}].sopClass.code"));
+                    self.warn(NOT_A_SOP_CLASS, || format!("series[{s}].instance[{i}].sopClass.code"));
                 }
             }
         }

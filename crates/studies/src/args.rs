@@ -113,13 +113,16 @@ pub(crate) struct LoadArgs {
     /// Leave out empty arrays, objects and strings and null, which FHIR forbids and converters write
     #[arg(long)]
     pub(crate) drop_empty: bool,
+    /// Reject what R4 allows and DICOM does not, and studies that no patient's token can read; else it is a warning
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Also replace studies of which the table has a later version by meta.lastUpdated
     #[arg(long)]
     pub(crate) allow_older: bool,
     /// Write at most this many items a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
-    /// Write a JSON object for each rejected document to this file, one a line
+    /// Write a JSON object for each document that is rejected or has warnings to this file, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Replace the report's file even if it is not a report of an earlier load

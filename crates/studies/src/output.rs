@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::tcgetwinsize;
 use studies::input::reason;
-use studies::load::{Counts, Observer, RejectedDocument};
+use studies::load::{Counts, Observer, RejectedDocument, WarnedDocument};
 use studies::pace::Obstacle;
 use studies::reader::BrokenInput;
 use studies::resource::SourceLocation;
@@ -31,6 +31,8 @@ pub(crate) struct OutputError(#[from] pub(crate) io::Error);
 
 /// Ids that are named in the summary, at most.
 const NAMED: usize = 5;
+/// Warnings that are shown, at most.
+const WARNINGS_SHOWN: usize = 10;
 
 /// A text in which nothing moves the cursor, ends the line, changes the direction or is hidden: such characters become
 /// escapes of JSON, so that JSON keeps its meaning. Names of files, keys and messages are other people's.
@@ -169,6 +171,8 @@ pub(crate) struct LoadOutput {
     pub(crate) progress: Progress,
     pub(crate) report: Option<Report>,
     pub(crate) tally: Tally,
+    pub(crate) warnings: Tally,
+    warned: usize,
     /// Ids that several documents have: the first few.
     repeated: Vec<String>,
     size: Option<u64>,
@@ -182,6 +186,8 @@ impl LoadOutput {
             progress: Progress::new(),
             report,
             tally: Tally::default(),
+            warnings: Tally::default(),
+            warned: 0,
             repeated: Vec::new(),
             size,
             started: Instant::now(),
@@ -205,13 +211,23 @@ impl Observer for LoadOutput {
         let first = problems.next().unwrap_or_default();
         let more = problems.count() + document.omitted;
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-        self.tally.document(document);
+        self.tally.document(&document.problems);
         warn(&format!("rejected {}{id}: {first}{more}", document.location));
         self.report.as_mut().map_or(Ok(()), |report| report.add(document))
     }
 
-    fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str) {
-        warn(&format!("warning {location} (id {id}): {warning}"));
+    fn warned(&mut self, document: &WarnedDocument) -> io::Result<()> {
+        self.warnings.document(&document.warnings);
+        let left = WARNINGS_SHOWN.saturating_sub(self.warned);
+        for warning in document.warnings.iter().take(left) {
+            warn(&format!("warning {} (id {}): {warning}", document.location, document.id));
+        }
+        let before = self.warned;
+        self.warned += document.warnings.len();
+        if (before..self.warned).contains(&WARNINGS_SHOWN) {
+            warn("more warnings are not shown: --report FILE has all of them");
+        }
+        self.report.as_mut().map_or(Ok(()), |report| report.add(document))
     }
 
     fn kept(&mut self, location: &SourceLocation, id: &FhirId) {
