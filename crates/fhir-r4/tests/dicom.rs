@@ -137,3 +137,18 @@ fn a_hundred_warnings_of_a_kind_are_kept_and_the_rest_counted() {
     // All instances have no class, all but one repeat the first one's UID.
     assert_eq!((warnings.problems.len(), warnings.omitted), (200, 99));
 }
+
+#[test]
+fn the_sample_studies_carry_no_warning_and_their_uids_come_from_uuids() {
+    for path in local::sample_paths() {
+        let json = std::fs::read_to_string(&path).unwrap();
+        let problems = Warnings::of(&Study::parse(json.as_bytes()).unwrap()).problems;
+        assert!(problems.is_empty(), "{}: {problems:?}", path.display());
+        assert!(json.contains(r#""system": "urn:dicom:uid""#), "{}: no Study Instance UID", path.display());
+        for uid in json.split("2.25.").skip(1) {
+            let uuid: u128 = uid.split('"').next().unwrap().parse().unwrap();
+            // RFC 9562 §4: the version and the variant.
+            assert_eq!((uuid >> 76 & 0xf, uuid >> 62 & 3), (4, 2), "{}: {uuid}", path.display());
+        }
+    }
+}

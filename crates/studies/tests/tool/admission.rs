@@ -198,3 +198,12 @@ async fn strict_rejects_what_else_is_a_warning() {
     );
     assert!(ran.out.contains(", 2 documents rejected\n"), "{ran:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sample_studies_are_strictly_right() {
+    let bench = Bench::new().await;
+    let paths = local::sample_paths();
+    let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+    let ran = bench.run("load", &[&["--strict"], &*paths].concat()).await;
+    assert_eq!((ran.status, &*ran.err), (0, ""), "{ran:?}");
+}
