@@ -9,7 +9,7 @@ pub(crate) fn warnings(study: &Study, attributes: &Item) -> Warnings {
     let mut warnings = Warnings::of(study);
     let subject = attributes.get(attribute::SUBJECT).and_then(|subject| subject.as_s().ok());
     if subject.is_none_or(|subject| Reference::parse(subject, &[]).is_none()) {
-        let reason = "is no Patient/{id}: no token that is bound to a patient can read this study";
+        let reason = "does not name Patient/{id}: no token that is bound to a patient can read this study";
         warnings.problems.push(Problem { path: "ImagingStudy.subject".to_owned(), reason: reason.into() });
     }
     warnings

@@ -95,8 +95,8 @@ pub(crate) enum Command {
 ///
 /// Rejected documents are reported with location and reason; the others are loaded. Loading is idempotent: a document
 /// that the table has already is not written again, nor one that is older than the table's, and an interrupted load
-/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If DynamoDB throttles, the load slows down; it fails
-/// after 60 seconds without any success.
+/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If
+/// DynamoDB throttles, the load slows down; it fails after 60 seconds without any success.
 ///
 /// The first Ctrl-C or SIGTERM completes the writes in progress; the second ends at once.
 #[derive(Debug, Args)]
@@ -113,7 +113,7 @@ pub(crate) struct LoadArgs {
     /// Leave out empty arrays, objects and strings and null, which FHIR forbids and converters write
     #[arg(long)]
     pub(crate) drop_empty: bool,
-    /// Reject what R4 allows and DICOM does not, and studies that no patient's token can read; else it is a warning
+    /// Reject studies with warnings: wrong DICOM, and subjects that no patient's token can match
     #[arg(long)]
     pub(crate) strict: bool,
     /// Also replace studies of which the table has a later version by meta.lastUpdated

@@ -6,6 +6,7 @@ mod figures;
 mod output;
 mod report;
 mod tally;
+mod visible;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::num::NonZero;
@@ -250,8 +251,9 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
 fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &str) -> String {
     let studies = pluralize(counts.studies() - counts.kept, "study", "studies");
     let loaded = if dry_run {
-        let (bytes, units) = (bytes(counts.stored_bytes), grouped(counts.write_units));
-        format!("{studies} could be loaded ({bytes} in the table, {units} write units)")
+        let (bytes, units) =
+            (bytes(counts.stored_bytes), pluralize(counts.write_units, "write unit", "write units"));
+        format!("{studies} could be loaded ({bytes} in the table, {units})")
     } else {
         let [added, replaced, unchanged] = [counts.added, counts.replaced, counts.unchanged].map(grouped);
         format!("{studies} loaded ({added} added, {replaced} replaced, {unchanged} unchanged)")

@@ -12,7 +12,7 @@ use table::json::Object;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use crate::output::visible;
+use crate::visible::visible;
 
 /// A report that replaces the file of its name when it is complete.
 pub(crate) struct Report {
