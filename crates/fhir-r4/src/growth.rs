@@ -1,7 +1,7 @@
 //! How the work of a check grows with the document: at most as fast.
 
 use super::work::steps_of;
-use crate::Study;
+use crate::{Study, Warnings};
 
 fn study(members: &str) -> String {
     let required = r#""resourceType":"ImagingStudy","id":"a","status":"available""#;
@@ -39,7 +39,7 @@ fn each(count: usize, what: impl Fn(usize) -> String) -> String {
 /// A kind of document that grows with a number.
 type Shape = (&'static str, fn(usize) -> String);
 
-const SHAPES: [Shape; 44] = [
+const SHAPES: [Shape; 46] = [
     ("a member repeated", |n| study(&list(n, |_| r#""description":"x""#.into()))),
     ("an array repeated", |n| study(&list(n, |_| r#""note":[{"text":"x"}]"#.into()))),
     ("a primitive and its extensions repeated", |n| {
@@ -75,6 +75,14 @@ const SHAPES: [Shape; 44] = [
         });
         let modality = r#""modality":{"code":"CT"}"#;
         study(&format!(r#""series":[{{"uid":"1",{modality},"instance":[{instances}]}}]"#))
+    }),
+    ("instances with one UID", |n| {
+        let instances = list(n, |_| r#"{"uid":"1.2","sopClass":{"code":"x"}}"#.into());
+        study(&format!(r#""series":[{{"uid":"1","modality":{{"code":"x"}},"instance":[{instances}]}}]"#))
+    }),
+    ("modalities of no series", |n| {
+        let modalities = list(n, |_| r#"{"code":"CT"}"#.into());
+        study(&format!(r#""modality":[{modalities}],"series":[{{"uid":"1","modality":{{"code":"MR"}}}}]"#))
     }),
     ("series without what they need", |n| {
         study(&format!(r#""series":[{}]"#, list(n, |_| r#"{"number":1}"#.into())))
@@ -130,7 +138,7 @@ fn twice_the_document_is_at_most_twice_the_work() {
     for (name, shape) in SHAPES {
         let [once, twice] = [1000, 2000].map(|n| {
             let document = shape(n);
-            steps_of(|| drop(Study::parse(document.as_bytes())))
+            steps_of(|| drop(Study::parse(document.as_bytes()).map(|study| Warnings::of(&study))))
         });
         println!("{name}\t{once}\t{twice}");
         if once == 0 || twice * 10 > once * 22 {

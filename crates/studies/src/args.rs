@@ -95,8 +95,8 @@ pub(crate) enum Command {
 ///
 /// Rejected documents are reported with location and reason; the others are loaded. Loading is idempotent: a document
 /// that the table has already is not written again, nor one that is older than the table's, and an interrupted load
-/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If DynamoDB throttles, the load slows down; it fails
-/// after 60 seconds without any success.
+/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If
+/// DynamoDB throttles, the load slows down; it fails after 60 seconds without any success.
 ///
 /// The first Ctrl-C or SIGTERM completes the writes in progress; the second ends at once.
 #[derive(Debug, Args)]
@@ -113,13 +113,16 @@ pub(crate) struct LoadArgs {
     /// Leave out empty arrays, objects and strings and null, which FHIR forbids and converters write
     #[arg(long)]
     pub(crate) drop_empty: bool,
+    /// Reject studies with warnings: wrong DICOM, and subjects that no patient's token can match
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Also replace studies of which the table has a later version by meta.lastUpdated
     #[arg(long)]
     pub(crate) allow_older: bool,
     /// Write at most this many items a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
-    /// Write a JSON object for each rejected document to this file, one a line
+    /// Write a JSON object for each document that is rejected or has warnings to this file, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Replace the report's file even if it is not a report of an earlier load

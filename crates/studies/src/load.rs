@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::admission::subject_warning;
+use crate::admission::warnings;
 use crate::empty::drop_empty;
 use crate::input::Input;
 use crate::pace::Obstacle;
@@ -27,7 +27,7 @@ use crate::reader::{self, BrokenInput, Chunk, Sink};
 use crate::resource::{InputItem, SourceLocation};
 use crate::seen::{Seen, Sight};
 use crate::table::{Table, TableError};
-use fhir_r4::{Problem, Study, ValidationError};
+use fhir_r4::{Problem, Study, ValidationError, Warnings};
 use table::id::{FhirId, SiteId};
 use table::write::{Prepared, Sizes};
 
@@ -45,6 +45,8 @@ const TICK: Duration = Duration::from_millis(250);
 pub struct Options {
     /// Leave out empty values before the check.
     pub drop_empty: bool,
+    /// Reject studies with warnings.
+    pub strict: bool,
 }
 
 /// What became of the documents so far.
@@ -62,6 +64,8 @@ pub struct Counts {
     pub repeated: u64,
     /// Studies that were only checked.
     pub checked: u64,
+    /// Studies with warnings.
+    pub warned: u64,
     /// Documents that are not R4 `ImagingStudy` resources, or cannot be stored.
     pub rejected: u64,
     /// Empty values that were left out of studies.
@@ -99,12 +103,27 @@ pub struct RejectedDocument {
     pub omitted: usize,
 }
 
+/// A study that is loaded although something about it is odd.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct WarnedDocument {
+    /// Where it was found.
+    #[serde(flatten)]
+    pub location: SourceLocation,
+    /// Its id.
+    pub id: String,
+    /// What is odd about it.
+    pub warnings: Vec<Problem>,
+    /// How many more warnings there are.
+    #[serde(rename = "moreWarnings")]
+    pub omitted: usize,
+}
+
 /// Watches documents being loaded.
 pub trait Observer {
     /// Learns of a rejected document; an error ends the loading.
     fn rejected(&mut self, document: &RejectedDocument) -> io::Result<()>;
-    /// Learns of something about a study that is loaded all the same.
-    fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str);
+    /// Learns of a study with warnings; an error ends the loading.
+    fn warned(&mut self, document: &WarnedDocument) -> io::Result<()>;
     /// Learns of a study that was not written, because the table has a later version.
     fn kept(&mut self, location: &SourceLocation, id: &FhirId);
     /// Learns of an id that an earlier document of the input has, too.
@@ -227,7 +246,7 @@ impl<O: Observer> Ledger<'_, O> {
         Ok(None)
     }
 
-    fn admit(&mut self, ready: Box<Ready>) -> io::Result<Option<Box<Ready>>> {
+    fn admit(&mut self, mut ready: Box<Ready>) -> io::Result<Option<Box<Ready>>> {
         let id = ready.prepared.id();
         match self.seen.see(id) {
             Sight::New => {}
@@ -241,8 +260,11 @@ impl<O: Observer> Ledger<'_, O> {
             }
         }
         self.counts.dropped += ready.dropped;
-        if let Some(warning) = ready.warning {
-            self.observer.warned(&ready.location, id, warning);
+        let Warnings { problems: warnings, omitted, .. } = std::mem::take(&mut ready.warnings);
+        if !warnings.is_empty() {
+            self.counts.warned += 1;
+            let location = ready.location.clone();
+            self.observer.warned(&WarnedDocument { location, id: id.to_string(), warnings, omitted })?;
         }
         Ok(Some(ready))
     }
@@ -314,7 +336,7 @@ enum Document {
 struct Ready {
     key: String,
     location: SourceLocation,
-    warning: Option<&'static str>,
+    warnings: Warnings,
     dropped: u64,
     prepared: Prepared,
     bytes: usize,
@@ -434,10 +456,20 @@ fn study(site: &SiteId, options: Options, location: &SourceLocation, json: &str)
             let (bytes, write_units) = prepared
                 .item_sizes()
                 .fold((0, 0), |(bytes, units), size| (bytes + size, units + size.div_ceil(1024) as u64));
-            let key = id.key().to_string();
-            let warning = subject_warning(prepared.attributes());
-            let location = location.clone();
-            Document::Ready(Box::new(Ready { key, location, warning, dropped, prepared, bytes, write_units }))
+            let warnings = warnings(&study, prepared.attributes());
+            if options.strict && !warnings.problems.is_empty() {
+                return rejected(location, Some(id.to_string()), warnings.problems, warnings.omitted);
+            }
+            let (key, location) = (id.key().to_string(), location.clone());
+            Document::Ready(Box::new(Ready {
+                key,
+                location,
+                warnings,
+                dropped,
+                prepared,
+                bytes,
+                write_units,
+            }))
         }
         Err(error) => rejected(location, Some(id.to_string()), vec![Problem::whole(error.to_string())], 0),
     }

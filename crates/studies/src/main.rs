@@ -6,6 +6,7 @@ mod figures;
 mod output;
 mod report;
 mod tally;
+mod visible;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::num::NonZero;
@@ -202,7 +203,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     };
     let skipped_files = inputs.skipped.len() as u64;
     let mut output = LoadOutput::new(inputs.size(), report);
-    let options = Options { drop_empty: args.drop_empty };
+    let options = Options { drop_empty: args.drop_empty, strict: args.strict };
     let stop = async {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
@@ -211,7 +212,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, options, &mut output, stop).await;
 
     let repeated = output.repeated_ids();
-    let LoadOutput { progress, report, tally, .. } = output;
+    let LoadOutput { progress, report, tally, warnings, .. } = output;
     drop(progress);
     let again = if args.dry_run { "" } else { "; run the same command again to continue" };
     let failure = match outcome {
@@ -226,6 +227,7 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     let reported = report.map_or(Ok(()), Report::finish);
     let mut lines = vec![summary(&counts, args.dry_run, skipped_files, &repeated)];
     lines.extend(tally.lines(!args.drop_empty));
+    lines.extend(warnings.lines(false).into_iter().map(|line| format!("warning: {line}")));
     let said = lines.iter().try_for_each(|line| say(line));
     if let Some(failure) = failure {
         return Err(failed(failure));
@@ -249,8 +251,9 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
 fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &str) -> String {
     let studies = pluralize(counts.studies() - counts.kept, "study", "studies");
     let loaded = if dry_run {
-        let (bytes, units) = (bytes(counts.stored_bytes), grouped(counts.write_units));
-        format!("{studies} could be loaded ({bytes} in the table, {units} write units)")
+        let (bytes, units) =
+            (bytes(counts.stored_bytes), pluralize(counts.write_units, "write unit", "write units"));
+        format!("{studies} could be loaded ({bytes} in the table, {units})")
     } else {
         let [added, replaced, unchanged] = [counts.added, counts.replaced, counts.unchanged].map(grouped);
         format!("{studies} loaded ({added} added, {replaced} replaced, {unchanged} unchanged)")
@@ -273,6 +276,10 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &st
         count => format!(", {} left out", pluralize(count, "empty value", "empty values")),
     };
     let rejected = pluralize(counts.rejected, "document", "documents");
+    let warned = match counts.warned {
+        0 => String::new(),
+        count => format!(", {} with warnings", pluralize(count, "study", "studies")),
+    };
     let other_types = match counts.other_types {
         0 => String::new(),
         count => format!(", {} of other types skipped", pluralize(count, "resource", "resources")),
@@ -281,7 +288,7 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &st
         0 => String::new(),
         count => format!(", {} with other names skipped", pluralize(count, "file", "files")),
     };
-    format!("{loaded}{kept}{repeated}{dropped}, {rejected} rejected{other_types}{skipped}")
+    format!("{loaded}{kept}{repeated}{dropped}, {rejected} rejected{warned}{other_types}{skipped}")
 }
 
 /// Prints what the function would serve.

@@ -1,14 +1,12 @@
 //! What the tool prints: results on standard output, everything else on standard error.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::termios::tcgetwinsize;
 use studies::input::reason;
-use studies::load::{Counts, Observer, RejectedDocument};
+use studies::load::{Counts, Observer, RejectedDocument, WarnedDocument};
 use studies::pace::Obstacle;
 use studies::reader::BrokenInput;
 use studies::resource::SourceLocation;
@@ -18,6 +16,7 @@ use thiserror::Error;
 use crate::figures::{bytes as in_units, grouped, pluralize, roughly};
 use crate::report::Report;
 use crate::tally::Tally;
+use crate::visible::visible;
 
 /// Without a terminal, a line says how far it is this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -31,30 +30,8 @@ pub(crate) struct OutputError(#[from] pub(crate) io::Error);
 
 /// Ids that are named in the summary, at most.
 const NAMED: usize = 5;
-
-/// A text in which nothing moves the cursor, ends the line, changes the direction or is hidden: such characters become
-/// escapes of JSON, so that JSON keeps its meaning. Names of files, keys and messages are other people's.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-    };
-    if !text.contains(is_hidden) {
-        return text.into();
-    }
-    let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(visible, "\\u{unit:04x}");
-            }
-        } else {
-            visible.push(c);
-        }
-    }
-    visible.into()
-}
+/// Warnings that are shown, at most.
+const WARNINGS_SHOWN: usize = 10;
 
 /// Prints a line on standard output.
 pub(crate) fn say(line: &str) -> Result<(), OutputError> {
@@ -169,6 +146,8 @@ pub(crate) struct LoadOutput {
     pub(crate) progress: Progress,
     pub(crate) report: Option<Report>,
     pub(crate) tally: Tally,
+    pub(crate) warnings: Tally,
+    warned: usize,
     /// Ids that several documents have: the first few.
     repeated: Vec<String>,
     size: Option<u64>,
@@ -182,6 +161,8 @@ impl LoadOutput {
             progress: Progress::new(),
             report,
             tally: Tally::default(),
+            warnings: Tally::default(),
+            warned: 0,
             repeated: Vec::new(),
             size,
             started: Instant::now(),
@@ -205,13 +186,23 @@ impl Observer for LoadOutput {
         let first = problems.next().unwrap_or_default();
         let more = problems.count() + document.omitted;
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-        self.tally.document(document);
+        self.tally.document(&document.problems);
         warn(&format!("rejected {}{id}: {first}{more}", document.location));
         self.report.as_mut().map_or(Ok(()), |report| report.add(document))
     }
 
-    fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str) {
-        warn(&format!("warning {location} (id {id}): {warning}"));
+    fn warned(&mut self, document: &WarnedDocument) -> io::Result<()> {
+        self.warnings.document(&document.warnings);
+        let left = WARNINGS_SHOWN.saturating_sub(self.warned);
+        for warning in document.warnings.iter().take(left) {
+            warn(&format!("warning {} (id {}): {warning}", document.location, document.id));
+        }
+        let before = self.warned;
+        self.warned += document.warnings.len();
+        if (before..self.warned).contains(&WARNINGS_SHOWN) {
+            warn("more warnings are not shown: --report FILE has all of them");
+        }
+        self.report.as_mut().map_or(Ok(()), |report| report.add(document))
     }
 
     fn kept(&mut self, location: &SourceLocation, id: &FhirId) {

@@ -1,19 +1,18 @@
-//! The report: an object for each rejected document, one a line.
+//! The report: an object for each rejected document and each one with warnings, one a line.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use studies::input::{Input, reason};
-use studies::load::RejectedDocument;
 use table::json::Object;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use crate::output::visible;
+use crate::visible::visible;
 
 /// A report that replaces the file of its name when it is complete.
 pub(crate) struct Report {
@@ -87,7 +86,7 @@ impl Report {
         Ok(Self { path: target, file })
     }
 
-    pub(crate) fn add(&mut self, document: &RejectedDocument) -> io::Result<()> {
+    pub(crate) fn add(&mut self, document: &impl Serialize) -> io::Result<()> {
         let file: &mut dyn Write = match &mut self.file {
             Destination::Temporary(file, _) => file,
             Destination::Stream(file) => file,
@@ -128,9 +127,9 @@ fn is_report(path: &Path) -> io::Result<bool> {
     struct Line {
         #[serde(rename = "file")]
         _file: IgnoredAny,
-        #[serde(rename = "problems")]
+        #[serde(rename = "problems", alias = "warnings")]
         _problems: Vec<IgnoredAny>,
-        #[serde(rename = "moreProblems")]
+        #[serde(rename = "moreProblems", alias = "moreWarnings")]
         _more_problems: u64,
     }
     let mut line = Vec::new();

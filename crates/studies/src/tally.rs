@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use studies::load::RejectedDocument;
+use fhir_r4::Problem;
 
 use crate::figures::pluralize;
 
@@ -10,14 +10,14 @@ use crate::figures::pluralize;
 const MAX_REASONS: usize = 1000;
 const NAMED: usize = 10;
 
-/// The reasons for which documents were rejected.
+/// The reasons for which documents were rejected, or warned of.
 #[derive(Default)]
 pub(crate) struct Tally(BTreeMap<String, u64>);
 
 impl Tally {
     /// Counts each reason of a document once.
-    pub(crate) fn document(&mut self, document: &RejectedDocument) {
-        let reasons: BTreeSet<_> = document.problems.iter().map(|problem| &*problem.reason).collect();
+    pub(crate) fn document(&mut self, problems: &[Problem]) {
+        let reasons: BTreeSet<_> = problems.iter().map(|problem| &*problem.reason).collect();
         for reason in reasons {
             self.add(reason);
         }
