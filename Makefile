@@ -122,7 +122,7 @@ watch-trial: .venv/lambda/ready ## Read a study through `make watch`
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract
 
-clients: .venv/clients/ready examples/clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
+clients: .venv/clients/ready examples/clients/typescript/node_modules/ready examples/clients/collections/node_modules/ready ## Run FHIR clients and generated clients against the local service
 	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
 	$(NODE) node tools/recipes.mjs
 

@@ -12,14 +12,17 @@ import sys
 import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-PYTHON, TYPESCRIPT = FOLDER / "python", FOLDER / "typescript"
+PYTHON, TYPESCRIPT, COLLECTIONS = FOLDER / "python", FOLDER / "typescript", FOLDER / "collections"
+sys.path.append(str(COLLECTIONS))
+import collection  # noqa: E402
+
 ROOT = FOLDER.parent.parent
 PAGE = ROOT / "docs/from-your-language.md"
 VENV = ROOT / ".venv"
 API_URL = f"http://127.0.0.1:{os.environ['LOCAL_PORT']}"
 ENVIRONMENT = {
     **os.environ,
-    "PATH": os.pathsep.join([f"{VENV}/clients/bin", f"{VENV}/node/bin", f"{TYPESCRIPT}/node_modules/.bin", os.environ["PATH"]]),
+    "PATH": os.pathsep.join([f"{VENV}/clients/bin", f"{VENV}/node/bin", f"{TYPESCRIPT}/node_modules/.bin", f"{COLLECTIONS}/node_modules/.bin", os.environ["PATH"]]),
     "API_URL": API_URL,
     "FHIR_BASE": f"{API_URL}/site/4/fhir",
     "NO_COLOR": "1",
@@ -85,6 +88,21 @@ def trial(file, name, expected, shell="bash"):
     print(f"{name} {version(name)}: {'; '.join(line[:60] for line in lines)}")
 
 
+def requests():
+    """Sends what the collections for people hold, which must be what openapi.yaml says."""
+    for path, text in collection.files():
+        if not path.exists() or path.read_text() != text:
+            sys.exit(f"{path.relative_to(ROOT)} is not as openapi.yaml says: run {COLLECTIONS.relative_to(ROOT)}/collection.py")
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "requests.http").write_text(collection.http(API_URL))
+        output = run(["httpyac", "send", "requests.http", "--all", "--output", "short"], folder)
+    found = output.count("=> 200 ")
+    if found != len(list(collection.requests())):
+        sys.exit(f"{output}\nimaging-study.http: {found} responses are 200")
+    run(["bru", "run", "--env", "local", "--env-var", f"base={API_URL}", "--bail"], COLLECTIONS / "bruno")
+    print(f"imaging-study.http and Bruno's collection: {found} requests each, all 200")
+
+
 generate(
     "openapi-python-client",
     ["openapi-python-client", "generate", "--path", "../../../openapi.yaml", "--output-path", "imaging_study_client"]
@@ -109,3 +127,4 @@ if shutil.which("zsh"):
     trial("curl/read.sh", *CLIENTS["curl/read.sh"], shell="zsh")
 else:
     print("NOT RUN: curl in zsh, which is not installed")
+requests()
