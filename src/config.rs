@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use tracing::level_filters::LevelFilter;
 
-use self::issuers::issuers;
+use self::issuers::{issuers, variables};
 pub use self::source::Error;
 use self::source::{Environment, text};
 use crate::api::SmartConfiguration;
@@ -68,6 +68,21 @@ pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
         Some(word) => word.parse().unwrap_or(LevelFilter::INFO),
         None => LevelFilter::INFO,
     }
+}
+
+/// Warns of the variables of this process that begin with the first word of one that is read, and are none: `JWT_AUDIENCES`.
+pub fn warn_of_unknown_variables() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for variable in names.filter(|name| is_unknown(name)) {
+        tracing::warn!(variable, "no variable of the function");
+    }
+}
+
+fn is_unknown(name: &str) -> bool {
+    let own = [TABLE_NAME, CONSISTENT_READ, JWT_CA_BUNDLE, SMART_CONFIGURATION, "ALL_PROXY"];
+    let known = || own.into_iter().chain(variables());
+    let first_word = |name: &str| name.split('_').next().map(str::to_owned);
+    known().any(|known| first_word(known) == first_word(name)) && known().all(|known| known != name)
 }
 
 impl Config {
@@ -211,6 +226,22 @@ mod tests {
 
     fn message(changes: &Variables<'_>) -> String {
         config(changes).expect_err(&format!("{changes:?}")).to_string()
+    }
+
+    #[test]
+    fn a_variable_that_begins_like_one_of_the_function_and_is_none_is_unknown() {
+        for name in ["JWT_AUDIENCES", "SITE_CLAIMS", "TABLE", "JWT_jwks", "SMART_SCOPE"] {
+            assert!(is_unknown(name), "{name}");
+        }
+        for name in ["PATH", "JWTS", "AWS_REGION", "HTTPS_PROXY", "ALL_PROXY", "_HANDLER", ""] {
+            assert!(!is_unknown(name), "{name}");
+        }
+        let page = include_str!("../docs/configuration.md");
+        let variables = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
+        assert!(variables.clone().count() > 20);
+        for (variable, _) in variables {
+            assert!(!is_unknown(variable), "{variable}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use imaging_study::config::{Config, log_level, process_env};
+use imaging_study::config::{Config, log_level, process_env, warn_of_unknown_variables};
 use imaging_study::{Event, Service, audit};
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::{Error, service_fn};
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), Error> {
+    warn_of_unknown_variables();
     let config = Config::from_env(process_env)?;
     runtime(config.max_concurrency)?.block_on(run(config))
 }

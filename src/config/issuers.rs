@@ -62,6 +62,12 @@ const MEMBERS: [Name; 16] = [
     SITES,
 ];
 
+/// The variables that are read here.
+pub(super) fn variables() -> impl Iterator<Item = &'static str> {
+    let of_members = MEMBERS.map(|name| name.variable).into_iter().filter(|variable| !variable.is_empty());
+    of_members.chain([LIST, LIST_FILE, LEEWAY, REQUIRE_SUBJECT.variable])
+}
+
 /// Reads the issuer that the variables describe, or the list of issuers.
 pub(super) fn issuers(env: Environment<'_>) -> Result<Issuers, Error> {
     let leeway = leeway(env)?;

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use imaging_study::auth::{Issuer, Issuers};
-use imaging_study::config::{log_level, process_env};
+use imaging_study::config::{log_level, process_env, warn_of_unknown_variables};
 use imaging_study::{Config, Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::header::{
@@ -49,6 +49,7 @@ const ISSUER_VARIABLES: [&str; 4] = ["JWT_ISSUER", "JWT_JWKS_URL", "JWT_ISSUERS"
 #[expect(clippy::print_stderr, reason = "a command's output")]
 async fn main() -> ExitCode {
     audit::init(log_level(|_| None));
+    warn_of_unknown_variables();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
