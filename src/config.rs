@@ -4,6 +4,7 @@
 mod issuers;
 mod source;
 
+use std::cmp::Reverse;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
@@ -73,16 +74,29 @@ pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
 /// Warns of the variables of this process that begin with the first word of one that is read, and are none: `JWT_AUDIENCES`.
 pub fn warn_of_unknown_variables() {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for variable in names.filter(|name| is_unknown(name)) {
-        tracing::warn!(variable, "no variable of the function");
+    for variable in names {
+        if let Some(nearest) = nearest(&variable) {
+            tracing::warn!(variable, nearest, "no variable of the function");
+        }
     }
 }
 
-fn is_unknown(name: &str) -> bool {
-    let own = [TABLE_NAME, CONSISTENT_READ, JWT_CA_BUNDLE, SMART_CONFIGURATION, "ALL_PROXY"];
-    let known = || own.into_iter().chain(variables());
-    let first_word = |name: &str| name.split('_').next().map(str::to_owned);
-    known().any(|known| first_word(known) == first_word(name)) && known().all(|known| known != name)
+/// Every variable of the page on configuration.
+fn known() -> impl Iterator<Item = &'static str> {
+    let own = [TABLE_NAME, CONSISTENT_READ, JWT_CA_BUNDLE, SMART_CONFIGURATION, DYNAMODB_ENDPOINT];
+    own.into_iter().chain(variables())
+}
+
+/// The known name that begins most like an unknown one. `None` for a known name, and for one of something else.
+fn nearest(name: &str) -> Option<&'static str> {
+    let (first_word, _) = name.split_once('_').unwrap_or((name, ""));
+    if first_word == "AWS" || name == "ALL_PROXY" || known().any(|known| known == name) {
+        return None;
+    }
+    let in_common = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    known()
+        .filter(|known| known.split('_').next() == Some(first_word))
+        .max_by_key(|known| (in_common(known), Reverse(known.len())))
 }
 
 impl Config {
@@ -200,7 +214,7 @@ fn is_http_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use std::time::Duration;
 
@@ -230,18 +244,29 @@ mod tests {
 
     #[test]
     fn a_variable_that_begins_like_one_of_the_function_and_is_none_is_unknown() {
-        for name in ["JWT_AUDIENCES", "SITE_CLAIMS", "TABLE", "JWT_jwks", "SMART_SCOPE"] {
-            assert!(is_unknown(name), "{name}");
+        for (name, like) in [
+            ("JWT_AUDIENCES", "JWT_AUDIENCE"),
+            ("JWT_ISUER", "JWT_ISSUER"),
+            ("JWT_jwks", "JWT_JWKS"),
+            ("SITE_CLAIMS", "SITE_CLAIM"),
+            ("SMART_SCOPE", "SMART_SCOPES"),
+            ("TABLE", "TABLE_NAME"),
+        ] {
+            assert_eq!(nearest(name), Some(like), "{name}");
         }
-        for name in ["PATH", "JWTS", "AWS_REGION", "HTTPS_PROXY", "ALL_PROXY", "_HANDLER", ""] {
-            assert!(!is_unknown(name), "{name}");
+        let others = ["PATH", "JWTS", "AWS_REGION", "HTTPS_PROXY", "ALL_PROXY", "_HANDLER", ""];
+        for name in others.into_iter().chain(known()) {
+            assert_eq!(nearest(name), None, "{name}");
         }
-        let page = include_str!("../docs/configuration.md");
-        let variables = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
-        assert!(variables.clone().count() > 20);
-        for (variable, _) in variables {
-            assert!(!is_unknown(variable), "{variable}");
-        }
+    }
+
+    #[test]
+    fn the_known_variables_are_those_of_the_page_on_configuration() {
+        let (variables, _) =
+            include_str!("../docs/configuration.md").split_once("## Parameters").expect("both tables");
+        let listed = variables.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
+        let listed: BTreeSet<_> = listed.map(|(variable, _)| variable).collect();
+        assert_eq!(known().collect::<BTreeSet<_>>(), listed);
     }
 
     #[test]
