@@ -31,7 +31,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
-	cargo run --quiet --locked -p local
+	cargo run --locked -p local
 
 # Twice as many tests at once as there are processors: many of them wait for a time limit.
 test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
@@ -123,11 +123,11 @@ contract: .venv/contract/ready ## Hold the running service against openapi.yaml 
 	tools/beside-local tools/contract
 
 clients: .venv/clients/ready examples/clients/typescript/node_modules/ready examples/clients/collections/node_modules/ready ## Run FHIR clients and generated clients against the local service
-	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
+	TOKEN=$$(cargo run --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
 	$(NODE) node tools/recipes.mjs
 
 docs-page: tools/docs-page/node_modules/ready ## Try the page /docs, and pages of another origin, in headless Chromium (SCREENSHOT=file.png)
-	TOKEN=$$(cargo run --quiet --locked -p local --bin token) $(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
+	TOKEN=$$(cargo run --locked -p local --bin token) $(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
 
 issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://localhost:9443 behind a throw-away authority
 	$(NODE) node tools/issuer/issuer.js

@@ -1,5 +1,6 @@
 //! Where key sets come from, and how they are fetched.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,6 +193,11 @@ impl FetchCause {
     }
 }
 
+/// The innermost cause: those around it say no more than that the connection failed.
+fn root(error: &(dyn Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), root)
+}
+
 fn issuer_mismatch(configured: &str, found: &str) -> String {
     if configured.strip_suffix('/') == Some(found) {
         return format!(
@@ -347,7 +353,7 @@ impl HttpsClient {
         let failed = |text: String| FetchCause::Connection(text).at(url);
         let mut request = HttpRequest::get(url.0.to_string()).map_err(|error| failed(chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
-        let response = self.0.call(request).await.map_err(|error| failed(chain(&error)))?;
+        let response = self.0.call(request).await.map_err(|error| failed(root(&error)))?;
         if response.status().as_u16() != 200 {
             return Err(FetchCause::Status(response.status().as_u16()).at(url));
         }
