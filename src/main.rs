@@ -11,7 +11,7 @@ use lambda_http::{Error, service_fn};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
-    audit::init(log_level(process_env));
+    audit::init(log_level(process_env), std::io::stdout);
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
