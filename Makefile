@@ -30,7 +30,7 @@ BUILT := .aws-sam/build/template.yaml
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
+run: ## Serve the function and an embedded DynamoDB with sample studies on localhost (STUDIES=folder)
 	cargo run --locked -p local
 
 # Twice as many tests at once as there are processors: many of them wait for a time limit.
@@ -122,8 +122,9 @@ watch-trial: .venv/lambda/ready ## Read a study through `make watch`
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract
 
-clients: .venv/clients/ready examples/clients/typescript/node_modules/ready examples/clients/collections/node_modules/ready ## Run FHIR clients and generated clients against the local service
+clients: .venv/clients/ready .venv/dicom/ready examples/clients/typescript/node_modules/ready examples/clients/collections/node_modules/ready ## Run FHIR clients and generated clients against the local service
 	TOKEN=$$(cargo run --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
+	$(PYTHON) examples/dicom/trial.py
 	$(NODE) node tools/recipes.mjs
 
 docs-page: tools/docs-page/node_modules/ready ## Try the page /docs, and pages of another origin, in headless Chromium (SCREENSHOT=file.png)

@@ -96,6 +96,7 @@ try {
   });
 
   await page.goto(`http://127.0.0.1:${port}/docs`);
+  await page.getByText(/^The token that is filled in lives until \d+:\d+/).waitFor();
   const operation = page.locator('#operations-ImagingStudy-readImagingStudy');
   await operation.locator('.opblock-summary').click();
   const response = operation.locator('.live-responses-table tbody tr.response');
