@@ -193,9 +193,9 @@ impl FetchCause {
     }
 }
 
-/// The innermost cause: those around it say no more than that the connection failed.
-fn root(error: &(dyn Error + 'static)) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
+/// Without the connector's two outer layers, which say no more than that the connection failed.
+fn connection(error: &(dyn Error + 'static)) -> String {
+    chain(error.source().and_then(Error::source).unwrap_or(error))
 }
 
 fn issuer_mismatch(configured: &str, found: &str) -> String {
@@ -353,7 +353,7 @@ impl HttpsClient {
         let failed = |text: String| FetchCause::Connection(text).at(url);
         let mut request = HttpRequest::get(url.0.to_string()).map_err(|error| failed(chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
-        let response = self.0.call(request).await.map_err(|error| failed(root(&error)))?;
+        let response = self.0.call(request).await.map_err(|error| failed(connection(&error)))?;
         if response.status().as_u16() != 200 {
             return Err(FetchCause::Status(response.status().as_u16()).at(url));
         }

@@ -151,6 +151,10 @@ fn an_own_issuer_replaces_the_development_key() {
     // Nothing listens there, so that no key is known.
     let server = Server::start(&[("JWT_ISSUER", "https://127.0.0.1:1")]);
     assert_eq!(server.printed_token(), "$TOKEN");
+    let cause = "https://127.0.0.1:1/.well-known/openid-configuration: the connection failed: \
+                 tcp connect error: Connection refused (os error ";
+    assert!(server.printed.contains(cause), "{}", server.printed);
+    assert_eq!(server.printed.matches("WARN").count(), 1, "{}", server.printed);
     assert_eq!(server.get(STUDY, &local::token(&local::claims())), 503);
 }
 
