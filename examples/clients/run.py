@@ -31,7 +31,7 @@ ENVIRONMENT = {
 # What a client prints, line by line: its library reports a missing study and a missing token in its own way.
 FHIR = ["read: panoramic available", "404: .*not-found.*", "401: .*login.*", r"metadata: 4\.0\.1"]
 SMART = [*FHIR, r"tokens: https://issuer\.example/token"]
-GENERATED = ["read: panoramic available", "404: Not Found", "401: Unauthorized", "304: no body"]
+GENERATED = ["read: panoramic available", "404: Not Found", "401: Unauthorized: token_missing: .*", "304: no body"]
 CLIENTS = {
     "python/fhirpy_client.py": ("fhirpy", FHIR),
     "python/fhirclient_client.py": ("fhirclient", FHIR),

@@ -31,7 +31,7 @@ with tempfile.TemporaryDirectory() as folder:
             request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
             urllib.request.urlopen(request).close()
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGINT)
         server.wait()
 if len(studies) != SAMPLES + CONVERTED:
     sys.exit(f"{printed}\n{len(studies)} studies")
