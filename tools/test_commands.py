@@ -75,7 +75,7 @@ class Runbook(unittest.TestCase):
         for section in sections().values():
             who = re.search(r"\n- Who: (.*)", section)[1]
             if "deployer" in who:
-                commands += aws_commands(section, leave_out="administrator")
+                commands += aws_commands(section, administrators=False)
         self.assertGreater(len(commands), 12)
         for command, call in zip(commands, calls(commands), strict=True):
             action, arn = call.split()
@@ -95,18 +95,18 @@ def sections():
     return {title: f"\n{section}" for title, section in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def aws_commands(page, leave_out=None):
-    """The commands of the AWS CLI in a page, each as its words; without those whose comment names somebody."""
+def aws_commands(page, administrators=True):
+    """The commands of the AWS CLI in a page, each as its words; a comment is words, too, as for an interactive zsh."""
     lines = []
-    for block in re.findall(r"```sh\n(.*?)```", page, re.S):
+    for block in re.findall(rf"```sh{'(?: administrator)?' if administrators else ''}\n(.*?)```", page, re.S):
         lines += logical(re.sub(r"\\\n\s*", "", block).splitlines())
     prose = re.sub(r"```.*?```", "", page, flags=re.S)
     lines += [re.sub(r"\s+", " ", code) for code in re.findall(r"`(aws [^`]+)`", prose)]
     commands = []
     for line in lines:
         # As in ALIAS=$(aws …).
-        words = shlex.split(re.sub(r"^\s*\w+=\$\((.*)\)$", r"\1", line), comments=True)
-        if words[:1] == ["aws"] and len(words) > 2 and not (leave_out and leave_out in line.rpartition("  #")[2]):
+        words = shlex.split(re.sub(r"^\s*\w+=\$\((.*)\)$", r"\1", line))
+        if words[:1] == ["aws"] and len(words) > 2:
             commands.append([ARN if word == "ARN" else word for word in words])
     return commands
 
@@ -117,7 +117,7 @@ def logical(lines):
     for line in lines:
         buffer = f"{buffer} {line.strip()}".strip()
         try:
-            shlex.split(buffer, comments=True)
+            shlex.split(buffer)
         except ValueError:
             continue
         yield buffer
