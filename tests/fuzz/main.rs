@@ -2,12 +2,13 @@
 //!
 //! What may be served is decided by [`oracle`], which was written from the rules and not from the code. `FUZZ_CASES`
 //! sets how many cases each test tries (1,000 without it), and `FUZZ_SEED` repeats a run: every run prints its seed.
+//! `fuzz/` makes cases of the same grammar from what libFuzzer gives it, and checks them in the same way.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
-mod events;
-mod items;
-mod oracle;
+pub(crate) mod events;
+pub(crate) mod items;
+pub(crate) mod oracle;
 
 use std::cell::RefCell;
 
@@ -53,50 +54,69 @@ fn random_seed() -> u64 {
 }
 
 /// What came of one event.
-struct Exchange {
+pub(crate) struct Exchange {
     /// The response, or the error that was reported for the invocation.
-    payload: Result<Value, String>,
+    pub(crate) payload: Result<Value, String>,
     /// The `reason` of the audit line.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// Hands `event` to the function. Fails on what no event may cause: a panic, no audit line or more than one, a
 /// response that Lambda does not accept, or a log line or reported error with one of `secrets` in it.
-async fn exchange(function: &mut Function, event: String, secrets: &[&str]) -> Result<Exchange, String> {
+async fn exchange(function: &mut Function, event: String, secrets: &[String]) -> Result<Exchange, String> {
     let sent = function.exchange(event).await.payload;
-    let leaks = |text: &str| secrets.iter().find(|secret| text.contains(**secret)).map(|s| s.len());
     let reason = loop {
         let line = function.line().await.ok_or("the function ended")?;
-        if let Some(length) = leaks(&line) {
-            return Err(format!("a log line repeats {length} bytes of a secret"));
-        }
-        let line: Value = serde_json::from_str(&line).map_err(|_| "a log line is not JSON")?;
-        if line["target"] == "imaging_study::audit" {
-            break line["reason"].as_str().ok_or("an audit line without a reason")?.to_owned();
-        }
-        if line["message"] == "panicked" {
-            return Err(format!("a panic at {}", line["at"]));
+        if let Some(reason) = audited(&line, secrets)? {
+            break reason;
         }
     };
-    if reason == "panicked" {
-        return Err("a panic".to_owned());
+    Ok(Exchange { payload: payload(sent, secrets)?, reason })
+}
+
+/// The `reason` of a log line, if it is an audit line.
+pub(crate) fn audited(line: &str, secrets: &[String]) -> Result<Option<String>, String> {
+    if let Some(length) = leaked(line, secrets) {
+        return Err(format!("a log line repeats {length} bytes of a secret"));
     }
-    let payload = match sent {
-        Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => return Err("the response is too large".to_owned()),
+    let line: Value = serde_json::from_str(line).map_err(|_| "a log line is not JSON")?;
+    if line["message"] == "panicked" {
+        return Err(format!("a panic at {}", line["at"]));
+    }
+    if line["target"] != "imaging_study::audit" {
+        return Ok(None);
+    }
+    match line["reason"].as_str().ok_or("an audit line without a reason")? {
+        "panicked" => Err("a panic".to_owned()),
+        reason => Ok(Some(reason.to_owned())),
+    }
+}
+
+/// What was sent for an event, or the error that was reported.
+pub(crate) fn payload(
+    sent: Result<impl AsRef<[u8]>, impl AsRef<[u8]>>,
+    secrets: &[String],
+) -> Result<Result<Value, String>, String> {
+    match sent.as_ref().map(AsRef::as_ref).map_err(AsRef::as_ref) {
+        Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => Err("the response is too large".to_owned()),
         Ok(bytes) => {
-            let response = serde_json::from_slice(&bytes).map_err(|_| "the response is not JSON")?;
+            let response = serde_json::from_slice(bytes).map_err(|_| "the response is not JSON")?;
             accepted_by_lambda(&response)?;
-            Ok(response)
+            Ok(Ok(response))
         }
         Err(bytes) => {
-            let error = String::from_utf8_lossy(&bytes).into_owned();
-            if let Some(length) = leaks(&error) {
+            let error = String::from_utf8_lossy(bytes).into_owned();
+            if let Some(length) = leaked(&error, secrets) {
                 return Err(format!("the reported error repeats {length} bytes of a secret"));
             }
-            Err(error)
+            Ok(Err(error))
         }
-    };
-    Ok(Exchange { payload, reason })
+    }
+}
+
+/// The length of a secret that is in the text.
+fn leaked(text: &str, secrets: &[String]) -> Option<usize> {
+    secrets.iter().find(|secret| text.contains(*secret)).map(String::len)
 }
 
 /// The response format that API Gateway's proxy integrations accept.
