@@ -30,8 +30,8 @@ BUILT := .aws-sam/build/template.yaml
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Serve the function and an embedded DynamoDB with sample studies on localhost
-	cargo run --quiet --locked -p local
+run: ## Serve the function and an embedded DynamoDB with sample studies on localhost (STUDIES=folder)
+	cargo run --locked -p local
 
 # Twice as many tests at once as there are processors: many of them wait for a time limit.
 test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
@@ -100,24 +100,35 @@ bench-load: ## Measure how fast `studies load` fills a table, and in how much me
 
 build: $(BUILT) ## Build the function for Lambda (ARCH=x86_64 or arm64, PGO=1 for a faster one)
 
-invoke: $(BUILT) ## Handle one event in Lambda's container (EVENT=events/….json)
+# Before the build, which takes minutes.
+.PHONY: docker
+docker:
+	@docker info >/dev/null 2>&1 || { echo 'Docker does not run, in which Lambda runs here.' >&2; exit 1; }
+
+invoke: docker $(BUILT) ## Handle one event in Lambda's container, by hand: CI has no Docker (EVENT=events/….json)
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local invoke Function --event $(EVENT) $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
-start-api: $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000
+start-api: docker $(BUILT) ## Serve the API from Lambda's container on http://127.0.0.1:3000, by hand as well
 	DYNAMODB_HOST=0.0.0.0 tools/beside-local $(SAM) local start-api --warm-containers LAZY $(SAM_LOCAL_ARGS) $(SAM_ARGS)
 
+WATCH_PORT ?= 9001
+
 watch: .venv/lambda/ready ## Serve the function on http://127.0.0.1:9001 and rebuild it on every change
-	tools/beside-local tools/with-local-variables .venv/lambda/bin/cargo-lambda lambda watch --bin bootstrap --invoke-port 9001
+	tools/beside-local tools/with-local-variables .venv/lambda/bin/cargo-lambda lambda watch --bin bootstrap --invoke-address 127.0.0.1 --invoke-port $(WATCH_PORT)
+
+watch-trial: .venv/lambda/ready ## Read a study through `make watch`
+	tools/watch-trial
 
 contract: .venv/contract/ready ## Hold the running service against openapi.yaml with schemathesis
 	tools/beside-local tools/contract
 
-clients: .venv/clients/ready examples/clients/typescript/node_modules/ready ## Run FHIR clients and generated clients against the local service
-	TOKEN=$$(cargo run --quiet --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
+clients: .venv/clients/ready .venv/dicom/ready examples/clients/typescript/node_modules/ready examples/clients/collections/node_modules/ready ## Run FHIR clients and generated clients against the local service
+	TOKEN=$$(cargo run --locked -p local --bin token) tools/beside-local .venv/clients/bin/python examples/clients/run.py
+	$(PYTHON) examples/dicom/trial.py
 	$(NODE) node tools/recipes.mjs
 
 docs-page: tools/docs-page/node_modules/ready ## Try the page /docs, and pages of another origin, in headless Chromium (SCREENSHOT=file.png)
-	TOKEN=$$(cargo run --quiet --locked -p local --bin token) $(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
+	TOKEN=$$(cargo run --locked -p local --bin token) $(NODE) tools/beside-local node tools/docs-page/trial.js $(SCREENSHOT)
 
 issuer: tools/issuer/node_modules/ready ## Run an OpenID provider on https://localhost:9443 behind a throw-away authority
 	$(NODE) node tools/issuer/issuer.js

@@ -29,9 +29,12 @@ const AUDIT: &str = "imaging_study::audit";
 /// The issuer, or the reader, of a token that names none: what is counted is always there, so that nobody goes uncounted.
 const UNNAMED: &str = "-";
 
-/// Starts logging to standard output, panics included.
-pub fn init(level: LevelFilter) {
-    subscriber(level, std::io::stdout).init();
+/// Starts logging to `writer`, panics included.
+pub fn init<W>(level: LevelFilter, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    subscriber(level, writer).init();
     log_panics();
 }
 

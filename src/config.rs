@@ -4,6 +4,7 @@
 mod issuers;
 mod source;
 
+use std::cmp::Reverse;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
@@ -11,9 +12,9 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use tracing::level_filters::LevelFilter;
 
-use self::issuers::issuers;
+use self::issuers::{issuers, variables};
 pub use self::source::Error;
-use self::source::{Environment, required, text};
+use self::source::{Environment, text};
 use crate::api::SmartConfiguration;
 use crate::auth::Issuers;
 use crate::aws::Account;
@@ -70,6 +71,34 @@ pub fn log_level(env: impl Fn(&str) -> Option<String>) -> LevelFilter {
     }
 }
 
+/// Warns of the variables of this process that begin with the first word of one that is read, and are none: `JWT_AUDIENCES`.
+pub fn warn_of_unknown_variables() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for variable in names {
+        if let Some(nearest) = nearest(&variable) {
+            tracing::warn!(variable, nearest, "no variable of the function");
+        }
+    }
+}
+
+/// Every variable of the page on configuration.
+fn known() -> impl Iterator<Item = &'static str> {
+    let own = [TABLE_NAME, CONSISTENT_READ, JWT_CA_BUNDLE, SMART_CONFIGURATION, DYNAMODB_ENDPOINT];
+    own.into_iter().chain(variables())
+}
+
+/// The known name that begins most like an unknown one. `None` for a known name, and for one of something else.
+fn nearest(name: &str) -> Option<&'static str> {
+    let (first_word, _) = name.split_once('_').unwrap_or((name, ""));
+    if first_word == "AWS" || name == "ALL_PROXY" || known().any(|known| known == name) {
+        return None;
+    }
+    let in_common = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    known()
+        .filter(|known| known.split('_').next() == Some(first_word))
+        .max_by_key(|known| (in_common(known), Reverse(known.len())))
+}
+
 impl Config {
     /// Reads the configuration. An empty variable counts as unset.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
@@ -94,7 +123,8 @@ impl Config {
 fn table_name(env: Environment<'_>) -> Result<String, Error> {
     const EXPECTED: &str =
         "the name of a DynamoDB table (3 to 255 letters, digits, '_', '-', '.') or its ARN";
-    let given = required(env, TABLE_NAME, EXPECTED)?;
+    let given = text(env, TABLE_NAME)?;
+    let given = given.ok_or_else(|| Error::new(TABLE_NAME, format!("is required: {EXPECTED}")))?;
     let name = if given.starts_with("arn:") {
         match given.splitn(6, ':').collect::<Vec<_>>()[..] {
             ["arn", _, "dynamodb", region, account, resource]
@@ -184,7 +214,7 @@ fn is_http_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use std::time::Duration;
 
@@ -213,6 +243,33 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_begins_like_one_of_the_function_and_is_none_is_unknown() {
+        for (name, like) in [
+            ("JWT_AUDIENCES", "JWT_AUDIENCE"),
+            ("JWT_ISUER", "JWT_ISSUER"),
+            ("JWT_jwks", "JWT_JWKS"),
+            ("SITE_CLAIMS", "SITE_CLAIM"),
+            ("SMART_SCOPE", "SMART_SCOPES"),
+            ("TABLE", "TABLE_NAME"),
+        ] {
+            assert_eq!(nearest(name), Some(like), "{name}");
+        }
+        let others = ["PATH", "JWTS", "AWS_REGION", "HTTPS_PROXY", "ALL_PROXY", "_HANDLER", ""];
+        for name in others.into_iter().chain(known()) {
+            assert_eq!(nearest(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_known_variables_are_those_of_the_page_on_configuration() {
+        let (variables, _) =
+            include_str!("../docs/configuration.md").split_once("## Parameters").expect("both tables");
+        let listed = variables.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
+        let listed: BTreeSet<_> = listed.map(|(variable, _)| variable).collect();
+        assert_eq!(known().collect::<BTreeSet<_>>(), listed);
+    }
+
+    #[test]
     fn issuer_audience_and_table_are_enough() {
         let config = config(&[]).unwrap();
         let Issuers::One(issuer) = config.issuers else { panic!("several issuers") };
@@ -221,7 +278,7 @@ mod tests {
         assert_eq!(issuer.iss.as_deref(), Some("https://issuer.example"));
         assert_eq!(issuer.audiences, Some(vec!["imaging-study".to_owned()]));
         assert_eq!(issuer.leeway, Duration::from_secs(30));
-        assert_eq!(Some(issuer.algorithms), Algorithms::parse("RS256,PS256,ES256,ES384,EdDSA"));
+        assert_eq!(Some(issuer.algorithms), Algorithms::of(["RS256", "PS256", "ES256", "ES384", "EdDSA"]));
         assert_eq!(issuer.access.all_sites, None);
         assert_eq!(issuer.access.scopes.requirement, SmartScopes::Optional);
         assert_eq!(

@@ -4,14 +4,14 @@ use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use imaging_study::config::{Config, log_level, process_env};
+use imaging_study::config::{Config, log_level, process_env, warn_of_unknown_variables};
 use imaging_study::{Event, Service, audit};
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::{Error, service_fn};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
-    audit::init(log_level(process_env));
+    audit::init(log_level(process_env), std::io::stdout);
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), Error> {
+    warn_of_unknown_variables();
     let config = Config::from_env(process_env)?;
     runtime(config.max_concurrency)?.block_on(run(config))
 }

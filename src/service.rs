@@ -62,10 +62,8 @@ impl Service {
     /// Loads the keys and opens the store's connection concurrently, so that the first request waits for neither. A
     /// failure is logged, and the request that needs it tries again.
     pub async fn warm_up(&self) {
-        let (keys, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
-        if let Err(error) = keys {
-            tracing::warn!(cause = chain(&error), "key preload failed");
-        }
+        // Why keys could not be fetched is logged where they are fetched.
+        let (_, connection) = tokio::join!(self.verifier.load_keys(), self.store.connect());
         if let Err(error) = connection {
             tracing::warn!(cause = chain(&error), "table warm-up failed");
         }

@@ -83,7 +83,6 @@ struct Case {
 #[serde(rename_all = "camelCase")]
 struct Sample {
     /// From the start to the first request for an event.
-    next_wall: f64,
     next_cpu: f64,
     /// From the start to the first response.
     first_wall: f64,
@@ -424,7 +423,6 @@ impl Process<'_> {
             self.function.process.kill().await?;
         }
         self.case.samples.push(Sample {
-            next_wall: self.next_wall,
             next_cpu: milliseconds(self.next_cpu),
             // The pause before the first event, in which the accounts were read, is no part of it.
             first_wall: self.next_wall + self.walls.remove(0),

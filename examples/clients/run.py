@@ -6,19 +6,23 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-PYTHON, TYPESCRIPT = FOLDER / "python", FOLDER / "typescript"
+PYTHON, TYPESCRIPT, COLLECTIONS = FOLDER / "python", FOLDER / "typescript", FOLDER / "collections"
+sys.path.append(str(COLLECTIONS))
+import collection  # noqa: E402
+
 ROOT = FOLDER.parent.parent
 PAGE = ROOT / "docs/from-your-language.md"
 VENV = ROOT / ".venv"
 API_URL = f"http://127.0.0.1:{os.environ['LOCAL_PORT']}"
 ENVIRONMENT = {
     **os.environ,
-    "PATH": os.pathsep.join([f"{VENV}/clients/bin", f"{VENV}/node/bin", f"{TYPESCRIPT}/node_modules/.bin", os.environ["PATH"]]),
+    "PATH": os.pathsep.join([f"{VENV}/clients/bin", f"{VENV}/node/bin", f"{TYPESCRIPT}/node_modules/.bin", f"{COLLECTIONS}/node_modules/.bin", os.environ["PATH"]]),
     "API_URL": API_URL,
     "FHIR_BASE": f"{API_URL}/site/4/fhir",
     "NO_COLOR": "1",
@@ -27,7 +31,7 @@ ENVIRONMENT = {
 # What a client prints, line by line: its library reports a missing study and a missing token in its own way.
 FHIR = ["read: panoramic available", "404: .*not-found.*", "401: .*login.*", r"metadata: 4\.0\.1"]
 SMART = [*FHIR, r"tokens: https://issuer\.example/token"]
-GENERATED = ["read: panoramic available", "404: Not Found", "401: Unauthorized", "304: no body"]
+GENERATED = ["read: panoramic available", "404: Not Found", "401: Unauthorized: token_missing: .*", "304: no body"]
 CLIENTS = {
     "python/fhirpy_client.py": ("fhirpy", FHIR),
     "python/fhirclient_client.py": ("fhirclient", FHIR),
@@ -68,12 +72,12 @@ def version(name):
     return importlib.metadata.version(name)
 
 
-def trial(file, name, expected):
+def trial(file, name, expected, shell="bash"):
     path = FOLDER / file
     if path.suffix == ".ts":
         command = ["node", TYPESCRIPT / "build" / f"{path.stem}.js"]
     else:
-        command = ["python" if path.suffix == ".py" else "bash", path]
+        command = ["python" if path.suffix == ".py" else shell, path]
     if path.read_text().strip() not in PAGE.read_text():
         sys.exit(f"{PAGE.name} does not show examples/clients/{file} as it is")
     with tempfile.TemporaryDirectory() as folder:
@@ -82,6 +86,21 @@ def trial(file, name, expected):
     if len(lines) != len(expected) or not all(map(re.fullmatch, expected, lines)):
         sys.exit(f"{output}\n{file}: expected {expected}")
     print(f"{name} {version(name)}: {'; '.join(line[:60] for line in lines)}")
+
+
+def requests():
+    """Sends what the collections for people hold, which must be what openapi.yaml says."""
+    for path, text in collection.files():
+        if not path.exists() or path.read_text() != text:
+            sys.exit(f"{path.relative_to(ROOT)} is not as openapi.yaml says: run {COLLECTIONS.relative_to(ROOT)}/collection.py")
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "requests.http").write_text(collection.http(API_URL))
+        output = run(["httpyac", "send", "requests.http", "--all", "--output", "short"], folder)
+    found = output.count("=> 200 ")
+    if found != len(list(collection.requests())):
+        sys.exit(f"{output}\nimaging-study.http: {found} responses are 200")
+    run(["bru", "run", "--env", "local", "--env-var", f"base={API_URL}", "--bail"], COLLECTIONS / "bruno")
+    print(f"imaging-study.http and Bruno's collection: {found} requests each, all 200")
 
 
 generate(
@@ -104,3 +123,8 @@ run(["tsc"], TYPESCRIPT)
 print(f"tsc {version('typescript')} --strict: no errors")
 for file, (name, expected) in CLIENTS.items():
     trial(file, name, expected)
+if shutil.which("zsh"):
+    trial("curl/read.sh", *CLIENTS["curl/read.sh"], shell="zsh")
+else:
+    print("NOT RUN: curl in zsh, which is not installed")
+requests()

@@ -21,7 +21,7 @@ pub enum ApiError {
     MethodNotAllowed,
     /// The token is missing or not accepted.
     #[error("Unauthorized")]
-    Token(TokenError),
+    Token(#[from] TokenError),
     /// No key set could be loaded, so no token can be verified.
     #[error("Service Unavailable")]
     KeysUnavailable(KeysUnavailable),
@@ -36,10 +36,10 @@ pub enum ApiError {
     InteractionNotSupported,
     /// The path's `siteId` or `id` is malformed.
     #[error(transparent)]
-    InvalidId(IdError),
+    InvalidId(#[from] IdError),
     /// The token does not grant this read.
     #[error("{}", if .0.is_about_sites() { NOT_FOUND } else { "The token does not grant this read" })]
-    Forbidden(Forbidden),
+    Forbidden(#[from] Forbidden),
     /// There is no such study.
     #[error("{NOT_FOUND}")]
     StudyNotFound,
@@ -57,7 +57,7 @@ pub enum ApiError {
     PreconditionFailed,
     /// The study could not be read, or cannot be served.
     #[error("{}", reason_phrase(.0))]
-    Store(#[source] StoreError),
+    Store(#[from] StoreError),
     /// The handler panicked.
     #[error("Internal Server Error")]
     Panicked,
@@ -231,30 +231,6 @@ impl From<AuthError> for ApiError {
             AuthError::KeysUnavailable(unavailable) => Self::KeysUnavailable(unavailable),
             AuthError::KeyUnconfirmed(unavailable) => Self::KeyUnconfirmed(unavailable),
         }
-    }
-}
-
-impl From<IdError> for ApiError {
-    fn from(error: IdError) -> Self {
-        Self::InvalidId(error)
-    }
-}
-
-impl From<TokenError> for ApiError {
-    fn from(reason: TokenError) -> Self {
-        Self::Token(reason)
-    }
-}
-
-impl From<Forbidden> for ApiError {
-    fn from(forbidden: Forbidden) -> Self {
-        Self::Forbidden(forbidden)
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

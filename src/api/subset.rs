@@ -10,7 +10,7 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use table::document::{Document, digest};
 use table::error::DocumentError;
@@ -124,7 +124,7 @@ impl Subset {
 
     fn write(&self, json: &str, out: &mut Output) -> serde_json::Result<()> {
         let keeps_contained = self.refers_to_contained(json)?;
-        let mut object = Object::new(out);
+        let mut object = Composite::object(out);
         let mut tagged = false;
         members(json, |name, value| {
             match name {
@@ -160,11 +160,11 @@ impl Subset {
         }
         members(json, |name, value| {
             if *self != Self::Summary || name != "series" {
-                refers |= self.keeps(name) && refers_to_contained(value);
+                refers |= self.keeps(name) && refers_to_contained(value, 0)?;
             } else if !is_null(value) {
                 elements(value, |one| {
                     members(if is_null(one) { "{}" } else { one }, |name, value| {
-                        refers |= is_series_summary(name) && refers_to_contained(value);
+                        refers |= is_series_summary(name) && refers_to_contained(value, 0)?;
                         Ok(())
                     })
                 })?;
@@ -192,20 +192,23 @@ impl Subset {
 /// How much is compressed between two looks at the size of the result.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// More than any document has. Each level is parsed again.
+const MAX_DEPTH: usize = 64;
+
 /// The tag of an incomplete resource (FHIR R4 resource.html#simple-tags).
 const SUBSETTED: &str =
     r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}"#;
 
 /// Writes `meta` with the tag SUBSETTED added.
 fn write_tagged(meta: &str, out: &mut Output) -> serde_json::Result<()> {
-    let mut object = Object::new(out);
+    let mut object = Composite::object(out);
     let mut tagged = false;
     members(meta, |name, value| {
         if name != "tag" {
             object.member(name).push(value);
         } else if !is_null(value) {
             tagged = true;
-            let mut array = Array::new(object.member(name));
+            let mut array = Composite::array(object.member(name));
             elements(value, |tag| {
                 array.element().push(tag);
                 Ok(())
@@ -216,7 +219,7 @@ fn write_tagged(meta: &str, out: &mut Output) -> serde_json::Result<()> {
         Ok(())
     })?;
     if !tagged {
-        let mut array = Array::new(object.member("tag"));
+        let mut array = Composite::array(object.member("tag"));
         array.element().push(SUBSETTED);
         array.finish();
     }
@@ -225,12 +228,12 @@ fn write_tagged(meta: &str, out: &mut Output) -> serde_json::Result<()> {
 }
 
 fn write_summarized_series(series: &str, out: &mut Output) -> serde_json::Result<()> {
-    let mut array = Array::new(out);
+    let mut array = Composite::array(out);
     elements(series, |one| {
         if is_null(one) {
             return Ok(());
         }
-        let mut object = Object::new(array.element());
+        let mut object = Composite::object(array.element());
         members(one, |name, value| {
             if is_series_summary(name) {
                 object.member(name).push(value);
@@ -249,71 +252,23 @@ fn is_series_summary(name: &str) -> bool {
 }
 
 /// Whether a value has a reference to a contained resource: `#` and its id. One nested too deeply to tell counts as such.
-fn refers_to_contained(json: &str) -> bool {
-    /// A value: whether a reference is somewhere in it, and whether it is the text of one.
-    #[derive(Default)]
-    struct Found {
-        inside: bool,
-        text: bool,
+fn refers_to_contained(json: &str, depth: usize) -> serde_json::Result<bool> {
+    let mut refers = depth == MAX_DEPTH;
+    match json.as_bytes() {
+        _ if refers => {}
+        [b'{', ..] => members(json, |name, value| {
+            let is_local = |text: Name<'_>| text.0.starts_with('#');
+            refers |= name == "reference" && serde_json::from_str(value).is_ok_and(is_local);
+            refers |= !refers && refers_to_contained(value, depth + 1)?;
+            Ok(())
+        })?,
+        [b'[', ..] => elements(json, |value| {
+            refers |= !refers && refers_to_contained(value, depth + 1)?;
+            Ok(())
+        })?,
+        _ => {}
     }
-
-    struct Search;
-
-    impl<'de> Visitor<'de> for Search {
-        type Value = Found;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("JSON")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-            let mut inside = false;
-            while let Some((name, value)) = map.next_entry::<Name<'de>, Found>()? {
-                inside |= value.inside || name.0 == "reference" && value.text;
-            }
-            Ok(Found { inside, text: false })
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
-            let mut inside = false;
-            while let Some(value) = seq.next_element::<Found>()? {
-                inside |= value.inside;
-            }
-            Ok(Found { inside, text: false })
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Found, E> {
-            Ok(Found { inside: false, text: text.starts_with('#') })
-        }
-
-        fn visit_bool<E>(self, _: bool) -> Result<Found, E> {
-            Ok(Found::default())
-        }
-
-        fn visit_i64<E>(self, _: i64) -> Result<Found, E> {
-            Ok(Found::default())
-        }
-
-        fn visit_u64<E>(self, _: u64) -> Result<Found, E> {
-            Ok(Found::default())
-        }
-
-        fn visit_f64<E>(self, _: f64) -> Result<Found, E> {
-            Ok(Found::default())
-        }
-
-        fn visit_unit<E>(self) -> Result<Found, E> {
-            Ok(Found::default())
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Found {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_any(Search)
-        }
-    }
-
-    serde_json::from_str::<Found>(json).map_or(true, |found| found.inside)
+    Ok(refers)
 }
 
 /// Other writers leave nulls where FHIR has no element.
@@ -349,69 +304,31 @@ fn members<'a>(
 /// Calls `each` with the elements of a JSON array, in their order, unparsed.
 fn elements<'a>(
     json: &'a str,
-    each: impl FnMut(&'a str) -> serde_json::Result<()>,
+    mut each: impl FnMut(&'a str) -> serde_json::Result<()>,
 ) -> serde_json::Result<()> {
-    struct Elements<F>(F);
-    impl<'de, F: FnMut(&'de str) -> serde_json::Result<()>> Visitor<'de> for Elements<F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(value) = seq.next_element::<&'de RawValue>()? {
-                self.0(value.get()).map_err(A::Error::custom)?;
-            }
-            Ok(())
-        }
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    deserializer.deserialize_seq(Elements(each))?;
-    deserializer.end()
+    serde_json::from_str::<Vec<&'a RawValue>>(json)?.into_iter().try_for_each(|value| each(value.get()))
 }
 
 /// A name, borrowed unless it contains escapes.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A JSON object that is being written.
-struct Object<'a> {
+/// A JSON object or array that is being written.
+struct Composite<'a> {
     out: &'a mut Output,
     empty: bool,
+    end: &'static str,
 }
 
-impl<'a> Object<'a> {
-    fn new(out: &'a mut Output) -> Self {
+impl<'a> Composite<'a> {
+    fn object(out: &'a mut Output) -> Self {
         out.push("{");
-        Self { out, empty: true }
+        Self { out, empty: true, end: "}" }
     }
 
-    /// Writes the name; the value follows.
-    fn member(&mut self, name: &str) -> &mut Output {
-        if !std::mem::take(&mut self.empty) {
-            self.out.push(",");
-        }
-        self.out.push(&serde_json::Value::from(name).to_string());
-        self.out.push(":");
-        self.out
-    }
-
-    fn finish(self) {
-        self.out.push("}");
-    }
-}
-
-/// A JSON array that is being written.
-struct Array<'a> {
-    out: &'a mut Output,
-    empty: bool,
-}
-
-impl<'a> Array<'a> {
-    fn new(out: &'a mut Output) -> Self {
+    fn array(out: &'a mut Output) -> Self {
         out.push("[");
-        Self { out, empty: true }
+        Self { out, empty: true, end: "]" }
     }
 
     /// Writes the separator; the element follows.
@@ -422,8 +339,16 @@ impl<'a> Array<'a> {
         self.out
     }
 
+    /// Writes the name; the value follows.
+    fn member(&mut self, name: &str) -> &mut Output {
+        let out = self.element();
+        out.push(&serde_json::Value::from(name).to_string());
+        out.push(":");
+        out
+    }
+
     fn finish(self) {
-        self.out.push("]");
+        self.out.push(self.end);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where key sets come from, and how they are fetched.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,9 +104,7 @@ impl KeySource {
         let set = KeySet::from_jwks(text.as_bytes(), algorithms, KeyTrust::Private)?;
         Ok(Self(Source::Fixed(Arc::new(set))))
     }
-}
 
-impl KeySource {
     /// The origin of this source's sets. `aws` is for keys in Secrets Manager.
     pub(super) fn open(&self, https: Https, aws: &SdkConfig) -> Origin {
         Origin::Remote(Box::new(match &self.0 {
@@ -192,6 +191,11 @@ impl FetchCause {
     fn at(self, place: impl std::fmt::Display) -> FetchError {
         FetchError { place: place.to_string(), cause: self }
     }
+}
+
+/// Without the connector's two outer layers, which say no more than that the connection failed.
+fn connection(error: &(dyn Error + 'static)) -> String {
+    chain(error.source().and_then(Error::source).unwrap_or(error))
 }
 
 fn issuer_mismatch(configured: &str, found: &str) -> String {
@@ -349,7 +353,7 @@ impl HttpsClient {
         let failed = |text: String| FetchCause::Connection(text).at(url);
         let mut request = HttpRequest::get(url.0.to_string()).map_err(|error| failed(chain(&error)))?;
         request.headers_mut().insert("accept", "application/jwk-set+json, application/json");
-        let response = self.0.call(request).await.map_err(|error| failed(chain(&error)))?;
+        let response = self.0.call(request).await.map_err(|error| failed(connection(&error)))?;
         if response.status().as_u16() != 200 {
             return Err(FetchCause::Status(response.status().as_u16()).at(url));
         }

@@ -34,6 +34,15 @@ enum Trusted {
     Several(Vec<IssuerKeys>),
 }
 
+impl Trusted {
+    fn all(&self) -> &[IssuerKeys] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+}
+
 struct IssuerKeys {
     issuer: Issuer,
     keys: KeyCache,
@@ -68,19 +77,14 @@ impl Verifier {
 
     /// The issuer of the tokens that are accepted; `None` if there are several, or any is accepted.
     pub(crate) fn issuer(&self) -> Option<&str> {
-        match &self.trusted {
-            Trusted::One(one) => one.issuer.iss.as_deref(),
-            Trusted::Several(_) => None,
-        }
+        let Trusted::One(one) = &self.trusted else { return None };
+        one.issuer.iss.as_deref()
     }
 
     /// Fetches the keys of all issuers that are not cached, side by side, so that the first request need not wait for
     /// them. Fails if those of one issuer are unavailable.
     pub async fn load_keys(&self) -> Result<(), KeysUnavailable> {
-        let loaded = match &self.trusted {
-            Trusted::One(one) => return current_set(&one.keys).await.map(|_| ()),
-            Trusted::Several(several) => join_all(several.iter().map(|known| current_set(&known.keys))).await,
-        };
+        let loaded = join_all(self.trusted.all().iter().map(|known| current_set(&known.keys))).await;
         loaded.into_iter().try_for_each(|set| set.map(|_| ()))
     }
 

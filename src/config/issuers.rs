@@ -62,6 +62,12 @@ const MEMBERS: [Name; 16] = [
     SITES,
 ];
 
+/// The variables that are read here.
+pub(super) fn variables() -> impl Iterator<Item = &'static str> {
+    let of_members = MEMBERS.map(|name| name.variable).into_iter().filter(|variable| !variable.is_empty());
+    of_members.chain([LIST, LIST_FILE, LEEWAY, REQUIRE_SUBJECT.variable])
+}
+
 /// Reads the issuer that the variables describe, or the list of issuers.
 pub(super) fn issuers(env: Environment<'_>) -> Result<Issuers, Error> {
     let leeway = leeway(env)?;
@@ -370,7 +376,7 @@ mod tests {
         let [issuer] = &several(&json!([element(&json!({}))]), &variables).unwrap()[..] else { panic!() };
         assert_eq!(issuer.iss.as_deref(), Some("https://a.example"));
         assert_eq!(issuer.audiences, Some(vec!["api".to_owned()]));
-        assert_eq!(Some(&issuer.algorithms), Algorithms::parse("ES256").as_ref());
+        assert_eq!(Some(&issuer.algorithms), Algorithms::of(["ES256"]).as_ref());
         assert_eq!(issuer.leeway, Duration::from_secs(5));
         let access = &issuer.access;
         assert_eq!(Some(&access.site_claim), ClaimPath::parse("sites").as_ref());

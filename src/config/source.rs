@@ -32,10 +32,6 @@ pub(super) fn text(env: Environment<'_>, variable: &'static str) -> Result<Optio
     }
 }
 
-pub(super) fn required(env: Environment<'_>, variable: &'static str, what: &str) -> Result<String, Error> {
-    text(env, variable)?.ok_or_else(|| Error::new(variable, format!("is required: {what}")))
-}
-
 /// A value's two names: those of a variable and of a member of an element.
 #[derive(Clone, Copy)]
 pub(super) struct Name {

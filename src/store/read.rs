@@ -11,7 +11,7 @@ use table::attribute::{self, Item};
 use table::document::Document;
 use table::error::DocumentError;
 use table::gzip::join;
-use table::id::{SiteId, StudyRef};
+use table::id::{FhirId, StudyRef};
 use table::read::{Head, StoredForm, StoredStudy, read};
 
 use super::client::client;
@@ -60,125 +60,104 @@ impl Store {
     /// Opens the connection by reading an item that cannot exist: the first request finds the connection open, and a
     /// wrong table or a missing permission shows at start.
     pub async fn connect(&self) -> Result<(), StoreError> {
-        self.item(attribute::NO_STUDY, attribute::NO_STUDY, false, &ReadUnits::default()).await.map(drop)
+        let units = ReadUnits::default();
+        let reading = Reading { store: self, site: attribute::NO_STUDY, consistent: false, units: &units };
+        reading.item(attribute::NO_STUDY).await.map(drop)
     }
 
     /// Reads a study: by its id as given and, if there is none, by the id in lower case.
     ///
     /// Calls `decide` with the head item. `Some` ends the read without fetching parts.
-    pub async fn study<T>(&self, study: &StudyRef, decide: impl Fn(&Head) -> Option<T>) -> ReadResult<T> {
-        let units = ReadUnits::default();
-        let found = tokio::time::timeout(READ, self.find(study, &decide, &units))
-            .await
-            .unwrap_or(Err(StoreError::Timeout));
-        ReadResult { found, read_units: units.total() }
-    }
-
-    async fn find<T>(
+    pub async fn study<T>(
         &self,
-        study: &StudyRef,
+        StudyRef { site, study }: &StudyRef,
+        decide: impl Fn(&Head) -> Option<T>,
+    ) -> ReadResult<T> {
+        let units = ReadUnits::default();
+        let reading =
+            Reading { store: self, site: site.as_str(), consistent: self.consistent, units: &units };
+        let found = tokio::time::timeout(READ, reading.find(study, &decide)).await;
+        ReadResult { found: found.unwrap_or(Err(StoreError::Timeout)), read_units: units.total() }
+    }
+}
+
+/// A read in progress, of a study of one site.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    store: &'a Store,
+    site: &'a str,
+    consistent: bool,
+    units: &'a ReadUnits,
+}
+
+impl Reading<'_> {
+    async fn find<T>(
+        self,
+        study: &FhirId,
         decide: &impl Fn(&Head) -> Option<T>,
-        units: &ReadUnits,
     ) -> Result<Option<Found<T>>, StoreError> {
-        let found = self.at(&study.site, study.study.as_str(), decide, units).await?;
-        match study.study.lower_case() {
-            Some(lower) if found.is_none() => self.at(&study.site, lower.as_str(), decide, units).await,
+        let found = self.at(study.as_str(), decide).await?;
+        match study.lower_case() {
+            Some(lower) if found.is_none() => self.at(lower.as_str(), decide).await,
             _ => Ok(found),
         }
     }
 
     async fn at<T>(
-        &self,
-        site: &SiteId,
+        mut self,
         key: &str,
         decide: &impl Fn(&Head) -> Option<T>,
-        units: &ReadUnits,
     ) -> Result<Option<Found<T>>, StoreError> {
-        let mut consistent = self.consistent;
         for _ in 0..READS_AGAIN {
-            match self.once(site, key, consistent, decide, units).await {
+            match self.once(key, decide).await {
                 // Either the document was replaced after its head was read, or an eventually consistent read does not
                 // see a part yet. A strongly consistent read sees the newest version as a whole.
-                Err(StoreError::Document(DocumentError::PartMissing)) => consistent = true,
+                Err(StoreError::Document(DocumentError::PartMissing)) => self.consistent = true,
                 outcome => return outcome,
             }
         }
-        self.once(site, key, consistent, decide, units).await
+        self.once(key, decide).await
     }
 
     async fn once<T>(
-        &self,
-        site: &SiteId,
+        self,
         key: &str,
-        consistent: bool,
         decide: &impl Fn(&Head) -> Option<T>,
-        units: &ReadUnits,
     ) -> Result<Option<Found<T>>, StoreError> {
-        let Some(item) = self.item(site.as_str(), key, consistent, units).await? else {
-            return Ok(None);
-        };
+        let Some(item) = self.item(key).await? else { return Ok(None) };
         let head = read(item)?;
         if let Some(decision) = decide(&head) {
             return Ok(Some(Found::Decided(head.form(), decision)));
         }
-        match head {
-            Head::Document(study) => Ok(Some(Found::Document(study))),
+        Ok(Some(Found::Document(match head {
+            Head::Document(study) => study,
             Head::Parts { keys, properties } => {
-                let gzip = join(&self.parts(site, keys, consistent, units).await?)?;
-                let study =
-                    StoredStudy { document: Document::Gzip(gzip), form: StoredForm::Parts, properties };
-                Ok(Some(Found::Document(study)))
+                // At most [`MAX_PARTS`] items, whose size DynamoDB bounds.
+                let parts = iter(keys).map(async |key| self.part(&key).await).buffered(PARTS_AT_ONCE);
+                let document = Document::Gzip(join(&parts.try_collect::<Vec<_>>().await?)?);
+                StoredStudy { document, form: StoredForm::Parts, properties }
             }
-        }
+        })))
     }
 
-    /// The parts under these keys, in order: at most [`MAX_PARTS`] items, whose size DynamoDB bounds.
-    async fn parts(
-        &self,
-        site: &SiteId,
-        keys: Vec<String>,
-        consistent: bool,
-        units: &ReadUnits,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        iter(keys)
-            .map(|key| self.part(site, key, consistent, units))
-            .buffered(PARTS_AT_ONCE)
-            .try_collect()
-            .await
-    }
-
-    async fn part(
-        &self,
-        site: &SiteId,
-        key: String,
-        consistent: bool,
-        units: &ReadUnits,
-    ) -> Result<Vec<u8>, StoreError> {
-        let item = self.item(site.as_str(), &key, consistent, units).await?;
-        match item.ok_or(DocumentError::PartMissing)?.remove(attribute::DOCUMENT) {
+    async fn part(self, key: &str) -> Result<Vec<u8>, StoreError> {
+        match self.item(key).await?.ok_or(DocumentError::PartMissing)?.remove(attribute::DOCUMENT) {
             Some(AttributeValue::B(bytes)) => Ok(bytes.into_inner()),
             _ => Err(DocumentError::AttributeType(attribute::DOCUMENT).into()),
         }
     }
 
-    async fn item(
-        &self,
-        site: &str,
-        key: &str,
-        consistent: bool,
-        units: &ReadUnits,
-    ) -> Result<Option<Item>, StoreError> {
-        let output = self
-            .client
+    async fn item(self, key: &str) -> Result<Option<Item>, StoreError> {
+        let Self { store: Store { client, table, .. }, site, consistent, units } = self;
+        let output = client
             .get_item()
-            .table_name(&self.table)
+            .table_name(table)
             .key(attribute::SITE, AttributeValue::S(site.to_owned()))
             .key(attribute::ID, AttributeValue::S(key.to_owned()))
             .consistent_read(consistent)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
-            .await
-            .map_err(StoreError::from)?;
+            .await?;
         units.add(output.consumed_capacity.and_then(|consumed| consumed.capacity_units).unwrap_or(0.0));
         Ok(output.item)
     }

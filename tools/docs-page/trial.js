@@ -1,6 +1,6 @@
 // Opens the page /docs of the local server in headless Chromium, sends the request that it has ready, and looks for the study in
-// the response. Fails on anything that the page wants from another host. Then two clients on a page of another origin read
-// the study, with TOKEN, and send no header that the template does not allow. The first argument, if any, is the file for
+// the response. Fails on anything that the page wants from another host. Then the page of docs/from-your-language.md
+// and two clients on it read the study from another origin, with TOKEN, and send no header that the template does not allow. The first argument, if any, is the file for
 // a screenshot.
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -25,10 +25,12 @@ const ALLOWED = /CorsAllowHeaders:[^}]*?Default: '([^']+)'/.exec(readFileSync('t
 /** What @medplum/core and plain fetch read on a page that another server has sent, so that the browser asks first. */
 async function readFromAnotherOrigin() {
   const medplum = readFileSync(fileURLToPath(import.meta.resolve('@medplum/core')));
+  const example = readFileSync('examples/clients/browser/study.html', 'utf8');
+  if (!readFileSync('docs/from-your-language.md', 'utf8').includes(example.trim())) throw new Error('the page shows another study.html');
   const server = createServer(({ url }, response) => {
     const script = url === '/medplum.mjs';
     response.setHeader('content-type', script ? 'text/javascript' : 'text/html');
-    response.end(script ? medplum : '<!doctype html><title>Another origin</title>');
+    response.end(script ? medplum : example);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
@@ -39,7 +41,9 @@ async function readFromAnotherOrigin() {
       for (const name of headers['Access-Control-Request-Headers']?.split(',') ?? []) asked.add(name);
     });
     await network.send('Network.enable');
-    await page.goto(`http://127.0.0.1:${server.address().port}/`);
+    const base = encodeURIComponent(`http://127.0.0.1:${port}/site/4/fhir`);
+    await page.goto(`http://127.0.0.1:${server.address().port}/study.html#base=${base}&token=${token}`);
+    await page.locator('pre', { hasText: '"id": "panoramic"' }).waitFor();
     const read = await page.evaluate(
       async ({ site, token }) => {
         const { MedplumClient } = await import('/medplum.mjs');
@@ -92,6 +96,7 @@ try {
   });
 
   await page.goto(`http://127.0.0.1:${port}/docs`);
+  await page.getByText(/^The token that is filled in lives until \d+:\d+/).waitFor();
   const operation = page.locator('#operations-ImagingStudy-readImagingStudy');
   await operation.locator('.opblock-summary').click();
   const response = operation.locator('.live-responses-table tbody tr.response');

@@ -8,17 +8,42 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::work::count;
+
 /// The members of an object, in the order of the text.
 pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     pub(super) fn value(&self, name: &str) -> Option<&'a RawValue> {
+        count(self.0.len());
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
     /// The value of `_name`: the id and extensions of the primitive `name`.
     pub(super) fn extensions_of(&self, name: &str) -> Option<&'a RawValue> {
+        count(self.0.len());
         self.0.iter().find(|(member, _)| member.strip_prefix('_') == Some(name)).map(|(_, value)| *value)
+    }
+
+    /// Leaves one member of each name, and returns the names of the others.
+    pub(super) fn drop_repeated(&mut self) -> Vec<Cow<'a, str>> {
+        count(self.0.len());
+        let mut order: Vec<usize> = (0..self.0.len()).collect();
+        order.sort_by(|one, other| self.0[*one].0.cmp(&self.0[*other].0));
+        let repeated = order.windows(2).filter(|pair| self.0[pair[0]].0 == self.0[pair[1]].0);
+        let mut repeated: Vec<usize> = repeated.map(|pair| pair[1]).collect();
+        if repeated.is_empty() {
+            return Vec::new();
+        }
+        let names = repeated.iter().map(|index| self.0[*index].0.clone()).collect();
+        repeated.sort_unstable();
+        let mut index = 0;
+        self.0.retain(|_| {
+            let is_repeated = repeated.binary_search(&index).is_ok();
+            index += 1;
+            !is_repeated
+        });
+        names
     }
 
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
@@ -49,6 +74,7 @@ impl<'a> Members<'a> {
 
     /// Whether the element is present, as a value or by its extensions alone.
     pub(super) fn has(&self, name: &str) -> bool {
+        count(self.0.len());
         self.0.iter().any(|(member, _)| member.strip_prefix('_').unwrap_or(member) == name)
     }
 }
@@ -75,8 +101,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
+/// A string, borrowed where it has no escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A value, one level deep.
 pub(super) enum Node<'a> {
@@ -92,6 +119,7 @@ impl<'a> Node<'a> {
     /// Fails only for strings that are not Unicode: escapes of half a surrogate pair.
     pub(super) fn of(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
         let text = raw.get();
+        count(text.len());
         Ok(match text.as_bytes().first() {
             Some(b'{') => Self::Object(serde_json::from_str(text)?),
             Some(b'[') => Self::Array(serde_json::from_str(text)?),

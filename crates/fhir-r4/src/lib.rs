@@ -9,9 +9,12 @@
 //! compare values (per-1, rng-2, rat-1) and rules of datatypes that only extensions use (tim-*, trd-*, drq-*, sqty-1).
 //!
 //! It also reports what R4 allows and nobody should store: conditional references, and documents that say that they are
-//! incomplete (`SUBSETTED`) or deleted.
+//! incomplete (`SUBSETTED`) or deleted. [`Warnings`] are what R4 allows and DICOM does not.
 
+mod dicom;
 mod elements;
+#[cfg(test)]
+mod growth;
 mod json;
 mod primitive;
 mod problem;
@@ -19,7 +22,9 @@ mod resources;
 mod schema;
 mod study;
 mod walk;
+mod work;
 mod xhtml;
 
+pub use dicom::Warnings;
 pub use problem::{MAX_PROBLEMS, Problem};
 pub use study::{Study, ValidationError, not_json};

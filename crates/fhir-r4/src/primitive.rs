@@ -2,6 +2,7 @@
 
 use table::id::FhirId;
 
+use super::work::count;
 use super::xhtml;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ impl Primitive {
     }
 
     pub(super) fn check_text(self, text: &str) -> Result<(), String> {
+        count(text.len());
         if matches!(
             self,
             Self::Boolean | Self::Decimal | Self::Integer | Self::UnsignedInt | Self::PositiveInt

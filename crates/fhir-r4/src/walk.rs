@@ -1,7 +1,7 @@
 //! The walk over a document, and the problems it finds.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use serde_json::value::RawValue;
@@ -69,17 +69,9 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A reference to a contained resource, resolved when all of them are known.
-struct Fragment {
-    path: String,
-    id: String,
-    targets: &'static [&'static str],
-}
-
 struct Contained {
     path: String,
     id: Option<String>,
-    resource_type: Option<String>,
     refers_to_container: bool,
 }
 
@@ -88,7 +80,8 @@ pub(super) struct Walk {
     pub(super) problems: Vec<Problem>,
     pub(super) omitted: usize,
     contained: Vec<Contained>,
-    fragments: Vec<Fragment>,
+    /// The resource types of the contained resources, by id.
+    types: HashMap<String, Option<String>>,
     /// Ids referred to as `#id` anywhere; an empty one for `#`, the container.
     referred: HashSet<String>,
 }
@@ -110,6 +103,12 @@ impl Walk {
     pub(super) fn study(&mut self, document: &RawValue) -> Option<FhirId> {
         let at = Path::root("ImagingStudy");
         let members = self.object(&at, document)?;
+        for (_, resource) in members.objects("contained") {
+            if let Some(id) = resource.text("id") {
+                let name = resource.text("resourceType").map(Cow::into_owned);
+                self.types.entry(id.into_owned()).or_insert(name);
+            }
+        }
         let members = self.resource(&at, members, |name| {
             if name == "ImagingStudy" { Ok(()) } else { Err("must be ImagingStudy") }
         });
@@ -156,10 +155,10 @@ impl Walk {
         }
     }
 
-    /// ref-1 and dom-3, once every reference and every contained resource is known.
+    /// dom-3, once every reference is known.
     fn contained_resources(&mut self) {
-        let contained = std::mem::take(&mut self.contained);
         let mut ids = HashSet::new();
+        let contained = std::mem::take(&mut self.contained);
         for resource in &contained {
             let id = resource.id.as_deref();
             if id.is_some_and(|id| !ids.insert(id)) {
@@ -168,18 +167,6 @@ impl Walk {
             let named = id.is_some_and(|id| self.referred.contains(id));
             if !named && !resource.refers_to_container {
                 self.problem_at(|| resource.path.clone(), "is contained but nothing refers to it (dom-3)");
-            }
-        }
-        for Fragment { path, id, targets } in std::mem::take(&mut self.fragments) {
-            let Some(target) = contained.iter().find(|resource| resource.id.as_deref() == Some(&id)) else {
-                self.problem_at(|| path, "refers to a contained resource that does not exist (ref-1)");
-                continue;
-            };
-            if let Some(name) = &target.resource_type
-                && !targets.is_empty()
-                && !targets.contains(&name.as_str())
-            {
-                self.problem_at(|| path, wrong_target(targets));
             }
         }
     }
@@ -198,8 +185,8 @@ impl Walk {
 
     fn object<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue) -> Option<Members<'a>> {
         match self.node(at, raw)? {
-            Node::Object(members) => {
-                self.names(at, &members);
+            Node::Object(mut members) => {
+                self.names(at, &mut members);
                 Some(members)
             }
             Node::Array(_) => {
@@ -227,14 +214,13 @@ impl Walk {
         }
     }
 
-    fn names(&mut self, at: &Path<'_>, members: &Members<'_>) {
+    /// Leaves one member of each name.
+    fn names(&mut self, at: &Path<'_>, members: &mut Members<'_>) {
         if members.0.is_empty() {
             self.problem(at, "must not be an empty object");
         }
-        let mut names: Vec<&str> = members.0.iter().map(|(name, _)| &**name).collect();
-        names.sort_unstable();
-        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
-            self.problem(&at.member(pair[0]), "occurs more than once");
+        for name in members.drop_repeated() {
+            self.problem(&at.member(&name), "occurs more than once");
         }
     }
 
@@ -439,10 +425,15 @@ impl Walk {
         let at = at.member("reference");
         if let Some(id) = literal.strip_prefix('#') {
             self.refer(&literal);
-            if !id.is_empty() {
-                self.fragments.push(Fragment { path: at.to_string(), id: id.to_owned(), targets });
-            }
-            return;
+            let reason: Cow<'_, str> = match self.types.get(id) {
+                _ if id.is_empty() => return,
+                None => "refers to a contained resource that does not exist (ref-1)".into(),
+                Some(Some(name)) if !targets.is_empty() && !targets.contains(&name.as_str()) => {
+                    wrong_target(targets).into()
+                }
+                Some(_) => return,
+            };
+            return self.problem(&at, reason);
         }
         if literal.contains(|c: char| c.is_ascii_whitespace()) {
             self.problem(&at, "must not have white space");
@@ -466,7 +457,6 @@ impl Walk {
 
     fn contained(&mut self, at: &Path<'_>, raw: &RawValue) {
         let Some(members) = self.object(at, raw) else { return };
-        let resource_type = members.text("resourceType").map(Cow::into_owned);
         let members = self.resource(at, members, |name| {
             if is_resource(name) { Ok(()) } else { Err("must be a resource type of R4") }
         });
@@ -485,7 +475,7 @@ impl Walk {
             }
         }
         let id = members.text("id").map(Cow::into_owned);
-        self.contained.push(Contained { path: at.to_string(), id, resource_type, refers_to_container });
+        self.contained.push(Contained { path: at.to_string(), id, refers_to_container });
     }
 
     /// The rules of FHIR's JSON format: nothing is empty, no member occurs twice, null only pads arrays.
@@ -502,8 +492,8 @@ impl Walk {
                     self.anything(&at.item(index), item);
                 }
             }
-            Some(Node::Object(members)) => {
-                self.names(at, &members);
+            Some(Node::Object(mut members)) => {
+                self.names(at, &mut members);
                 if members.text("reference").is_some_and(|literal| is_conditional(&literal)) {
                     self.problem(&at.member("reference"), CONDITIONAL);
                 }

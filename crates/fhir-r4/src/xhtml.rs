@@ -3,7 +3,15 @@
 
 use roxmltree::{Document, Node};
 
+use super::work::count;
+
 const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
+
+/// Bytes of a narrative, at most: the parser takes twenty times as many.
+const MAX_BYTES: usize = 4 << 20;
+/// Attributes of an element, at most, and namespaces besides [`NAMESPACE`]. The parser compares each with each.
+const MAX_ATTRIBUTES: usize = 64;
+const MAX_NAMESPACES: usize = 16;
 
 #[rustfmt::skip]
 const ELEMENTS: [&str; 48] = [
@@ -43,6 +51,7 @@ fn is_passive(url: &str) -> bool {
 
 /// Only XML's five entities and numeric ones are defined: "there is no support for HTML entities like `&nbsp;`".
 pub(super) fn check(text: &str) -> Result<(), String> {
+    bounds(text)?;
     let document = Document::parse(text).map_err(|error| {
         // The position alone: the message would repeat the narrative.
         let place = error.pos();
@@ -55,7 +64,39 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     document.descendants().filter(Node::is_element).try_for_each(element)
 }
 
+/// Rejects what would take the parser long, and no real narrative has.
+fn bounds(text: &str) -> Result<(), String> {
+    let own = [format!("xmlns=\"{NAMESPACE}\""), format!("xmlns='{NAMESPACE}'")];
+    let own: usize = own.iter().map(|declaration| text.matches(declaration).count()).sum();
+    if text.len() > MAX_BYTES {
+        Err(format!("must not exceed {MAX_BYTES} bytes"))
+    } else if text.matches("xmlns").count() - own > MAX_NAMESPACES {
+        Err(format!("must not have more than {MAX_NAMESPACES} other namespaces"))
+    } else if text.split('<').any(|tag| attributes(tag) > MAX_ATTRIBUTES) {
+        Err(format!("must not have more than {MAX_ATTRIBUTES} attributes in one element"))
+    } else {
+        Ok(())
+    }
+}
+
+/// The attributes of the tag that follows a `<`.
+fn attributes(tag: &str) -> usize {
+    let mut quote = None;
+    let mut attributes = 0;
+    for byte in tag.bytes().take_while(|_| !tag.starts_with(['!', '?'])) {
+        match (byte, quote) {
+            (b'>', None) => break,
+            (b'=', None) => attributes += 1,
+            (b'"' | b'\'', None) => quote = Some(byte),
+            (_, Some(open)) if byte == open => quote = None,
+            _ => {}
+        }
+    }
+    attributes
+}
+
 fn element(node: Node<'_, '_>) -> Result<(), String> {
+    count(node.namespaces().len() + node.attributes().len().pow(2));
     let name = node.tag_name();
     if name.namespace() != Some(NAMESPACE) || !ELEMENTS.contains(&name.name()) {
         return Err("has an element that is not allowed in a narrative (txt-1)".to_owned());
@@ -134,6 +175,22 @@ mod tests {
     fn a_narrative_is_a_div_of_the_namespace() {
         assert!(check("<div>text</div>").is_err());
         assert!(check(&format!("<p xmlns=\"{NAMESPACE}\">text</p>")).is_err());
+    }
+
+    #[test]
+    fn sizes_that_no_narrative_has_are_rejected() {
+        let many =
+            |count: usize, what: &dyn Fn(usize) -> String| (0..count).map(what).collect::<Vec<_>>().concat();
+        for (most, inner) in [
+            (64, &(|n| format!("<p {}/>", many(n, &|n| format!(" a{n}='=>'")))) as &dyn Fn(usize) -> String),
+            (16, &|n| many(n, &|n| format!("<p xmlns:a{n}='x'/>"))),
+            (4_194_304 - 48, &|n| "x".repeat(n)),
+        ] {
+            let bounded = |inner: String| div(&inner).is_err_and(|reason| reason.starts_with("must not"));
+            assert!(!bounded(inner(most)) && bounded(inner(most + 1)), "{most}");
+        }
+        let own = format!("<p xmlns=\"{NAMESPACE}\" title=\"========\">=====</p><!-- don't = -->");
+        assert_eq!(div(&own.repeat(100)), Ok(()));
     }
 
     #[test]

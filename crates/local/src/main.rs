@@ -2,14 +2,15 @@
 //! HTTP. `make run` starts it.
 //!
 //! `LOCAL_PORT` (9000) and `DYNAMODB_PORT` (8000) move the two servers, and 0 picks a free port. `DYNAMODB_HOST`
-//! (127.0.0.1) must be 0.0.0.0 for containers to reach the table. The function's own variables replace the built-in
-//! configuration.
+//! (127.0.0.1) must be 0.0.0.0 for containers to reach the table. `STUDIES` names a folder that is loaded, too. The
+//! function's own variables replace the built-in configuration.
 
 mod docs;
+mod log;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,20 +18,27 @@ use aws_sdk_dynamodb::Client;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use imaging_study::auth::{Issuer, Issuers};
-use imaging_study::config::{log_level, process_env};
+use imaging_study::config::{log_level, process_env, warn_of_unknown_variables};
 use imaging_study::{Config, Service, audit};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS,
-    AUTHORIZATION, ORIGIN, VARY,
+    AUTHORIZATION, CONTENT_LENGTH, ORIGIN, VARY,
 };
 use lambda_http::http::{HeaderMap, HeaderValue};
 use lambda_http::{Body, RequestExt as _, http};
+use log::Log;
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 /// What a request's body may be: none is expected, and none is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// More ids than a screen shows.
+const MAX_LISTED: usize = 20;
+
+const STUDIES_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../studies/Cargo.toml");
 
 /// The function's variables for its table, which is always the embedded one.
 const TABLE_VARIABLES: [&str; 7] = [
@@ -48,7 +56,8 @@ const ISSUER_VARIABLES: [&str; 4] = ["JWT_ISSUER", "JWT_JWKS_URL", "JWT_ISSUERS"
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command's output")]
 async fn main() -> ExitCode {
-    audit::init(log_level(|_| None));
+    audit::init(log_level(|_| None), || Log);
+    warn_of_unknown_variables();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -69,13 +78,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let config = config(&endpoint)?;
     let (table, dynamodb) = local::dynamodb(dynamodb).await;
     load(&table).await?;
+    let studies = variable("STUDIES").map(|folder| load_folder(&folder, &endpoint)).transpose()?;
 
     let tokens = accepted(&config.issuers);
     let service = Arc::new(Service::from_config(config)?);
     service.warm_up().await;
     let token = development_token(&service).await;
 
-    announce(http.local_addr()?, dynamodb, &tokens, token.as_deref());
+    announce(http.local_addr()?, dynamodb, &tokens, token.as_deref(), studies.as_deref().unwrap_or_default());
     let docs = docs::routes(token.is_some());
     let routes = axum::Router::new().fallback(respond).with_state(service).merge(docs);
     axum::serve(http, routes)
@@ -142,19 +152,59 @@ async fn load(client: &Client) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Loads a folder with the operator's tool, and returns the ids that the site has then.
+fn load_folder(folder: &str, endpoint: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let cargo = variable("CARGO").unwrap_or_else(|| "cargo".to_owned());
+    let studies = |options: &[&str], arguments: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.args(["run", "--locked", "--manifest-path", STUDIES_MANIFEST]).args(options).arg("--");
+        command.args(arguments).args(["--site", local::SITE, "--table", local::TABLE]);
+        command.args(["--endpoint-url", endpoint]).envs(local::ACCOUNT);
+        command
+    };
+    let loaded = studies(&[], &["load", "--drop-empty", folder]).status()?;
+    // 1 if documents were rejected, which the tool has reported.
+    if !matches!(loaded.code(), Some(0 | 1)) {
+        return Err(format!("STUDIES: {folder} could not be loaded").into());
+    }
+    let listed = studies(&["--quiet"], &["list", "--json"]).output()?.stdout;
+    let listed = serde_json::Deserializer::from_slice(&listed).into_iter::<Value>();
+    Ok(listed
+        .map(|study| Ok(study?["id"].as_str().unwrap_or_default().to_owned()))
+        .collect::<Result<_, serde_json::Error>>()?)
+}
+
 /// Hands a request to the function's handler, as the gateway would.
 async fn respond(State(service): State<Arc<Service>>, request: Request) -> axum::response::Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
     let query: QueryMap = parts.uri.query().unwrap_or_default().parse().unwrap_or_default();
     let cors = cors_headers(&parts.headers);
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let request = http::Request::from_parts(parts, Body::from(body.to_vec()));
-    let mut response = service
-        .handle(request.with_query_string_parameters(query))
-        .await
-        .map(|body| axum::body::Body::from(body.to_vec()));
+    let (response, line) = log::with_line(service.handle(request.with_query_string_parameters(query))).await;
+    let why = log::why(response.status(), &path, &line);
+    log::tell(&format!("{} {why}  {method} {path}", response.status().as_u16()));
+    let is_explained = response.status() == http::StatusCode::UNAUTHORIZED || path.ends_with('/');
+    let mut response = response.map(|body| {
+        let body = is_explained.then(|| explained(&body, &why)).flatten().unwrap_or_else(|| body.to_vec());
+        axum::body::Body::from(body)
+    });
+    if is_explained {
+        // HEAD's is that of the body without an explanation.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     response.headers_mut().extend(cors);
     response
+}
+
+/// An error's body, of either form, that says why. `None` for a response without one.
+fn explained(body: &[u8], why: &str) -> Option<Vec<u8>> {
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    let text = if body["message"].is_string() { "/message" } else { "/issue/0/diagnostics" };
+    let text = body.pointer_mut(text)?;
+    *text = format!("{}: {why}", text.as_str()?).into();
+    Some(body.to_string().into_bytes())
 }
 
 /// What a gateway with CORS adds to a response for a page of an origin in its list: here, of any.
@@ -190,13 +240,20 @@ fn accepted(issuers: &Issuers) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]
-fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &str, token: Option<&str>) {
-    let study = |site: &str| format!("http://{http}/site/{site}/fhir/imaging-study/panoramic");
+fn announce(http: SocketAddr, dynamodb: SocketAddr, tokens: &str, token: Option<&str>, studies: &[String]) {
+    let study = |site: &str, id: &str| format!("http://{http}/site/{site}/fhir/imaging-study/{id}");
     let (site, table) = (local::SITE, local::TABLE);
     let how = match token {
         Some(_) => "Read a study; this token is valid for an hour:".to_owned(),
         None => format!("Set TOKEN to a token of your issuer that grants site {site}, then read a study:"),
     };
+    if !studies.is_empty() {
+        println!("\nThe studies of site {site}:");
+        studies.iter().take(MAX_LISTED).for_each(|id| println!("  {}", study(site, id)));
+    }
+    if studies.len() > MAX_LISTED {
+        println!("  and {} more, which `studies list` shows", studies.len() - MAX_LISTED);
+    }
     println!(
         "
 Imaging studies are served on http://{http} from the table {table} on http://{dynamodb}.
@@ -213,7 +270,7 @@ A site that the token does not grant, 404:
   curl -i -H \"Authorization: Bearer {token}\" {other}
 ",
         token = token.unwrap_or("$TOKEN"),
-        study = study(site),
-        other = study("5"),
+        study = study(site, "panoramic"),
+        other = study("5", "panoramic"),
     );
 }

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 
 use jsonwebtoken::{EncodingKey, Header};
-use serde_json::json;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::{Value, json};
 
 const STUDY: &str = "/site/4/fhir/imaging-study/panoramic";
 /// 32 bytes, in base64url as a JWK has them.
@@ -21,6 +24,51 @@ fn the_printed_command_reads_a_study() {
     assert_eq!(server.get(STUDY, &server.printed_token()), 200);
     assert_eq!(server.get("/site/5/fhir/imaging-study/panoramic", &server.printed_token()), 404);
     assert_eq!(server.get(STUDY, "none"), 401);
+}
+
+#[test]
+fn the_body_of_a_401_and_of_a_path_that_ends_in_a_slash_says_why() {
+    let server = Server::start(&[]);
+    let token = local::token(&local::claims_with(&json!({ "exp": 1 })));
+    let expired = format!("authorization: Bearer {token}\r\n");
+    let valid = format!("authorization: Bearer {}\r\n", server.printed_token());
+    for (request, headers, text) in [
+        (STUDY, "", r#"{"message":"Unauthorized: token_missing: send "#),
+        (STUDY, &expired, r#"{"message":"Unauthorized: token_expired: get a new token; a clock "#),
+        (
+            &STUDY.replace("imaging-study", "ImagingStudy"),
+            "",
+            r#""diagnostics":"Unauthorized: token_missing: "#,
+        ),
+        (&format!("{STUDY}/"), &valid, "no path ends in a slash"),
+        ("/site/5/fhir/imaging-study/a", &valid, r#"{"message":"Not Found","statusCode":404}"#),
+    ] {
+        let response = server.send(&format!("GET {request}"), headers);
+        assert!(response.contains(text), "{request}: {response}");
+    }
+}
+
+#[test]
+fn a_terminal_shows_lines_for_people_and_a_pipe_those_of_the_function() {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let end = File::options().write(true).open(name).unwrap();
+    let process = command(&[("JWT_AUDIENCES", "a")]).stdout(end).stderr(Stdio::null()).spawn().unwrap();
+    let server = Server::reading(process, File::from(terminal));
+    let warning = r#"WARN no variable of the function: nearest "JWT_AUDIENCE", variable "JWT_AUDIENCES""#;
+    assert!(server.printed.starts_with(warning), "{}", server.printed);
+    assert_eq!(server.get("/site/5/fhir/imaging-study/a", &server.printed_token()), 404);
+    let line = "404 site_not_granted: ask for access to the site  GET /site/5/fhir/imaging-study/a";
+    assert_eq!(server.next_line(), line);
+    assert_eq!(server.get(STUDY, &server.printed_token()), 200);
+    assert_eq!(server.next_line(), format!("200 ok  GET {STUDY}"));
+
+    let piped = Server::start(&[]);
+    assert_eq!(piped.get(STUDY, "none"), 401);
+    let line: Value = serde_json::from_str(&piped.next_line()).unwrap();
+    assert_eq!((&line["status"], &line["reason"]), (&json!(401), &json!("token_malformed")));
 }
 
 #[test]
@@ -103,6 +151,10 @@ fn an_own_issuer_replaces_the_development_key() {
     // Nothing listens there, so that no key is known.
     let server = Server::start(&[("JWT_ISSUER", "https://127.0.0.1:1")]);
     assert_eq!(server.printed_token(), "$TOKEN");
+    let cause = "https://127.0.0.1:1/.well-known/openid-configuration: the connection failed: \
+                 tcp connect error: Connection refused (os error ";
+    assert!(server.printed.contains(cause), "{}", server.printed);
+    assert_eq!(server.printed.matches("WARN").count(), 1, "{}", server.printed);
     assert_eq!(server.get(STUDY, &local::token(&local::claims())), 503);
 }
 
@@ -166,12 +218,19 @@ fn a_port_in_use_is_named_with_its_variable() {
 struct Server {
     process: Child,
     printed: String,
+    lines: Receiver<String>,
 }
 
 impl Server {
     fn start(variables: &[(&str, &str)]) -> Self {
         let mut process = command(variables).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let output = process.stdout.take().unwrap();
+        Self::reading(process, output)
+    }
+
+    fn reading(process: Child, output: impl Read + Send + 'static) -> Self {
+        // A terminal whose process is gone cannot be read.
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let mut printed = String::new();
         // The last of the commands.
         while !printed.contains("/site/5/") {
@@ -179,8 +238,16 @@ impl Server {
             printed.push('\n');
         }
         // The log goes on, and must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, printed }
+        let (sender, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            lines.filter(|line| !line.is_empty()).for_each(|line| drop(sender.send(line)));
+        });
+        Self { process, printed, lines: log }
+    }
+
+    /// The next line of the log.
+    fn next_line(&self) -> String {
+        self.lines.recv().expect("a line")
     }
 
     fn printed_token(&self) -> String {

@@ -25,7 +25,7 @@ AWS credentials and the region are taken from the environment, profiles and sing
 pub(crate) enum Command {
     Load(LoadArgs),
     /// Print the document of a study, byte for byte
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = EXIT_STATUS, override_usage = "studies show [OPTIONS] --site <SITE> --table <TABLE> <ID>")]
     Show {
         #[command(flatten)]
         site: SiteArgs,
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// For each study: its key, the stored form (gzip, text, map, flat, parts, or unreadable), the bytes of the document
     /// as stored, the entity tag and meta.lastUpdated. Listing studies reads the whole site; listing sites takes one
     /// small read for each.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = EXIT_STATUS, override_usage = "studies list [OPTIONS] [--site <SITE>] --table <TABLE>")]
     List {
         /// List the studies of this site
         #[arg(long, value_parser = SiteId::parse)]
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// Reads all items of the site and reports those that the function cannot serve, parts older than a day that no study
     /// names (orphaned parts: a load was interrupted, or two wrote the same study), and items of other programs that are
     /// neither.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = EXIT_STATUS, override_usage = "studies check [OPTIONS] --site <SITE> --table <TABLE>")]
     Check {
         #[command(flatten)]
         site: SiteArgs,
@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Delete studies
     ///
     /// A study that does not exist is not an error. An interrupted deletion is completed by running it again.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = EXIT_STATUS, override_usage = "studies delete [OPTIONS] --site <SITE> --table <TABLE> <--all|ID...>")]
     Delete {
         #[command(flatten)]
         site: SiteArgs,
@@ -95,12 +95,12 @@ pub(crate) enum Command {
 ///
 /// Rejected documents are reported with location and reason; the others are loaded. Loading is idempotent: a document
 /// that the table has already is not written again, nor one that is older than the table's, and an interrupted load
-/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If DynamoDB throttles, the load slows down; it fails
-/// after 60 seconds without any success.
+/// continues when it is run again. An id that differs only in case from that of a study in the table is rejected. If
+/// DynamoDB throttles, the load slows down; it fails after 60 seconds without any success.
 ///
 /// The first Ctrl-C or SIGTERM completes the writes in progress; the second ends at once.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = EXIT_STATUS, override_usage = "studies load [OPTIONS] --site <SITE> <--table <TABLE>|--dry-run> [PATH]...")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct LoadArgs {
     #[command(flatten)]
@@ -110,13 +110,19 @@ pub(crate) struct LoadArgs {
     /// Check only, and say how much would be stored; needs no table and no credentials
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Leave out empty arrays, objects and strings and null, which FHIR forbids and converters write
+    #[arg(long)]
+    pub(crate) drop_empty: bool,
+    /// Reject studies with warnings: wrong DICOM, and subjects that no patient's token can match
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Also replace studies of which the table has a later version by meta.lastUpdated
     #[arg(long)]
     pub(crate) allow_older: bool,
     /// Write at most this many items a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
-    /// Write a JSON object for each rejected document to this file, one a line
+    /// Write a JSON object for each document that is rejected or has warnings to this file, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Replace the report's file even if it is not a report of an earlier load
@@ -142,17 +148,18 @@ pub(crate) struct SiteArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TableArgs {
-    /// The table
+    /// The table, unless the environment names it
     #[arg(
         long = "table",
         value_name = "TABLE",
         env = "TABLE_NAME",
+        hide_env_values = true,
         default_value = "",
         hide_default_value = true
     )]
     pub(crate) name: String,
     /// The URL of DynamoDB, if it is not the region's
-    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_DYNAMODB", value_parser = endpoint)]
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_DYNAMODB", hide_env_values = true, value_parser = endpoint)]
     pub(crate) endpoint_url: Option<String>,
     /// Timeout of one attempt of a call, in seconds; for tests
     #[arg(long, value_name = "SECONDS", default_value_t = 10, hide = true)]

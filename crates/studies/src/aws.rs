@@ -1,9 +1,11 @@
 //! Reaches AWS as an operator's command line does: by profiles, single sign-on, proxies and the system's own roots.
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_config::imds::client::error::ImdsError;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, profile};
@@ -27,6 +29,8 @@ use webpki::anchor_from_trusted_cert;
 
 /// Names a file of the certificate authorities to trust, as for other AWS tools.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+/// The pair of keys in the environment.
+const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 /// Timeout of a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -36,6 +40,8 @@ pub(crate) enum ConnectError {
     NoProfile(String),
     #[error("no region: set AWS_REGION, or use a profile that has one")]
     NoRegion,
+    #[error("{0} is set and {1} is not: set both, or neither")]
+    HalfAPair(&'static str, &'static str),
     #[error("no credentials: set AWS_PROFILE, or log in")]
     NoCredentials,
     #[error("credentials could not be loaded: {0}")]
@@ -48,6 +54,12 @@ pub(crate) enum ConnectError {
 
 /// Finds region and credentials the way every AWS tool does. `attempt`: the timeout of one attempt of a call.
 pub(crate) async fn connect(attempt: Duration) -> Result<SdkConfig, ConnectError> {
+    match KEYS.map(|name| std::env::var_os(name).is_some_and(|key| !key.is_empty())) {
+        [true, false] => return Err(ConnectError::HalfAPair(KEYS[0], KEYS[1])),
+        [false, true] => return Err(ConnectError::HalfAPair(KEYS[1], KEYS[0])),
+        [true, true] => {}
+        [false, false] => missing_profile().await.map_or(Ok(()), Err)?,
+    }
     let roots = match std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) {
         Some(path) => trusted(Path::new(&path))?,
         None => TrustStore::default(),
@@ -60,16 +72,21 @@ pub(crate) async fn connect(attempt: Duration) -> Result<SdkConfig, ConnectError
         .load()
         .await;
     if aws.region().is_none() {
-        return Err(missing_profile().await.unwrap_or(ConnectError::NoRegion));
+        return Err(ConnectError::NoRegion);
     }
     let provider = aws.credentials_provider().ok_or(ConnectError::NoCredentials)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(aws),
-        Err(CredentialsError::CredentialsNotLoaded(_)) => {
-            Err(missing_profile().await.unwrap_or(ConnectError::NoCredentials))
-        }
+        Err(CredentialsError::CredentialsNotLoaded(_)) => Err(ConnectError::NoCredentials),
+        // The last place to look, and not one that an operator expects.
+        Err(error) if is_imds(&error) => Err(ConnectError::NoCredentials),
         Err(error) => Err(ConnectError::Credentials(chain(&error))),
     }
+}
+
+/// Whether this is a failure of the metadata service that instances of EC2 have.
+fn is_imds(error: &CredentialsError) -> bool {
+    std::iter::successors(error.source(), |&cause| cause.source()).any(<dyn Error>::is::<ImdsError>)
 }
 
 /// The profile that `AWS_PROFILE` names, if there is none of that name.

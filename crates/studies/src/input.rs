@@ -26,6 +26,8 @@ pub struct Inputs {
     pub read: Vec<Input>,
     /// The files below folders that are not read because of their names.
     pub skipped: Vec<PathBuf>,
+    /// The links below folders that lead out of them. They are not followed.
+    pub outside: Vec<PathBuf>,
 }
 
 impl Inputs {
@@ -40,7 +42,8 @@ impl Inputs {
             }
             let failed = |source| InputError { path: path.clone(), source };
             if fs::metadata(path).map_err(failed)?.is_dir() {
-                inputs.folder(path)?;
+                let root = fs::canonicalize(path).map_err(failed)?;
+                inputs.folder(path, &root)?;
             } else {
                 File::open(path).map_err(failed)?;
                 inputs.read.push(Input::File(path.clone()));
@@ -49,14 +52,18 @@ impl Inputs {
         Ok(inputs)
     }
 
-    fn folder(&mut self, folder: &Path) -> Result<(), InputError> {
+    /// `root`: where links may lead.
+    fn folder(&mut self, folder: &Path, root: &Path) -> Result<(), InputError> {
         let failed = |source| InputError { path: folder.to_owned(), source };
         let entries: Result<BTreeSet<PathBuf>, _> =
             fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map(|entry| entry.path())).collect();
         for path in entries.map_err(failed)? {
+            let found = fs::symlink_metadata(&path).map_err(failed)?;
             // A link to a folder is not followed: it may lead back up.
-            if fs::symlink_metadata(&path).map_err(failed)?.is_dir() {
-                self.folder(&path)?;
+            if found.is_dir() {
+                self.folder(&path, root)?;
+            } else if found.is_symlink() && fs::canonicalize(&path).is_ok_and(|to| !to.starts_with(root)) {
+                self.outside.push(path);
             } else if path.is_file() && ending(&path).is_some_and(|ending| ENDINGS.contains(&&*ending)) {
                 self.read.push(Input::File(path));
             } else {
@@ -148,6 +155,30 @@ mod tests {
         assert_eq!(read, ["a.ndjson.gz", "b/x.jsonl", "c.JSON", "-"]);
         let skipped: Vec<_> = inputs.skipped.iter().map(|path| below(path)).collect();
         assert_eq!(skipped, ["b/x.dcm", "json", "notes.txt"]);
+    }
+
+    #[test]
+    fn links_in_a_folder_are_followed_to_files_in_it_only() {
+        use std::os::unix::fs::symlink;
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (secret, own) = (outside.path().join("x.json"), folder.path().join("own.json"));
+        fs::write(&secret, "").unwrap();
+        fs::write(&own, "").unwrap();
+        for (name, target) in [
+            ("in.json", &*own),
+            ("out.json", &*secret),
+            ("out", outside.path()),
+            ("lost.json", Path::new("/nowhere")),
+        ] {
+            symlink(target, folder.path().join(name)).unwrap();
+        }
+        let inputs = Inputs::find(&[folder.path().to_owned()]).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(inputs.read, ["in.json", "own.json"].map(|name| Input::File(path(name))));
+        assert_eq!(inputs.outside, [path("out"), path("out.json")]);
+        assert_eq!(inputs.skipped, [path("lost.json")]);
+        let named = Inputs::find(&[path("out.json")]).unwrap();
+        assert_eq!(named.read, [Input::File(path("out.json"))]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! - `text`: the decompressed text of an input.
 //! - [`reader`]: splits it into documents.
 //! - [`resource`]: what a document is, and what a Bundle holds.
+//! - `empty`: leaves out empty values.
 //! - [`fhir_r4`]: checks a document against FHIR R4.
 //! - `admission`: valid documents that are not loaded.
 //! - `seen`: the ids of the input.
@@ -14,6 +15,7 @@
 //! - [`pace`]: how fast DynamoDB is called.
 
 mod admission;
+mod empty;
 pub mod input;
 pub mod load;
 pub mod pace;
@@ -24,3 +26,5 @@ mod seen;
 pub mod site;
 pub mod table;
 mod text;
+#[path = "../../fhir-r4/src/work.rs"]
+mod work;

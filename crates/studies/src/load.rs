@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::admission::subject_warning;
+use crate::admission::warnings;
+use crate::empty::drop_empty;
 use crate::input::Input;
 use crate::pace::Obstacle;
 use crate::protocol::Change;
@@ -26,7 +27,7 @@ use crate::reader::{self, BrokenInput, Chunk, Sink};
 use crate::resource::{InputItem, SourceLocation};
 use crate::seen::{Seen, Sight};
 use crate::table::{Table, TableError};
-use fhir_r4::{Problem, Study, ValidationError};
+use fhir_r4::{Problem, Study, ValidationError, Warnings};
 use table::id::{FhirId, SiteId};
 use table::write::{Prepared, Sizes};
 
@@ -38,6 +39,15 @@ const MAX_WRITE_BYTES: usize = 32 << 20;
 const CHUNKS_PER_CORE: usize = 4;
 /// How often the observer learns of progress.
 const TICK: Duration = Duration::from_millis(250);
+
+/// What is done to documents before they are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Leave out empty values before the check.
+    pub drop_empty: bool,
+    /// Reject studies with warnings.
+    pub strict: bool,
+}
 
 /// What became of the documents so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +64,12 @@ pub struct Counts {
     pub repeated: u64,
     /// Studies that were only checked.
     pub checked: u64,
+    /// Studies with warnings.
+    pub warned: u64,
     /// Documents that are not R4 `ImagingStudy` resources, or cannot be stored.
     pub rejected: u64,
+    /// Empty values that were left out of studies.
+    pub dropped: u64,
     /// Resources of other types.
     pub other_types: u64,
     /// Inputs that could not be read to their end.
@@ -89,12 +103,27 @@ pub struct RejectedDocument {
     pub omitted: usize,
 }
 
+/// A study that is loaded although something about it is odd.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct WarnedDocument {
+    /// Where it was found.
+    #[serde(flatten)]
+    pub location: SourceLocation,
+    /// Its id.
+    pub id: String,
+    /// What is odd about it.
+    pub warnings: Vec<Problem>,
+    /// How many more warnings there are.
+    #[serde(rename = "moreWarnings")]
+    pub omitted: usize,
+}
+
 /// Watches documents being loaded.
 pub trait Observer {
     /// Learns of a rejected document; an error ends the loading.
     fn rejected(&mut self, document: &RejectedDocument) -> io::Result<()>;
-    /// Learns of something about a study that is loaded all the same.
-    fn warned(&mut self, location: &SourceLocation, id: &FhirId, warning: &str);
+    /// Learns of a study with warnings; an error ends the loading.
+    fn warned(&mut self, document: &WarnedDocument) -> io::Result<()>;
     /// Learns of a study that was not written, because the table has a later version.
     fn kept(&mut self, location: &SourceLocation, id: &FhirId);
     /// Learns of an id that an earlier document of the input has, too.
@@ -127,11 +156,13 @@ pub async fn load(
     table: Option<&Table>,
     site: &SiteId,
     inputs: Vec<Input>,
+    options: Options,
     observer: &mut impl Observer,
     stop: impl Future<Output = ()>,
 ) -> (Counts, LoadOutcome) {
     let site_of_chunks = site.clone();
-    let pipeline = Pipeline::start(inputs, Arc::new(move |chunk: &Chunk| check(&site_of_chunks, chunk)));
+    let pipeline =
+        Pipeline::start(inputs, Arc::new(move |chunk: &Chunk| check(&site_of_chunks, options, chunk)));
     let obstacle = || table.and_then(Table::obstacle);
     let bytes = Arc::clone(&pipeline.bytes);
     let mut ledger = Ledger { counts: Counts::default(), seen: Seen::default(), observer };
@@ -215,7 +246,7 @@ impl<O: Observer> Ledger<'_, O> {
         Ok(None)
     }
 
-    fn admit(&mut self, ready: Box<Ready>) -> io::Result<Option<Box<Ready>>> {
+    fn admit(&mut self, mut ready: Box<Ready>) -> io::Result<Option<Box<Ready>>> {
         let id = ready.prepared.id();
         match self.seen.see(id) {
             Sight::New => {}
@@ -228,8 +259,12 @@ impl<O: Observer> Ledger<'_, O> {
                 return Ok(None);
             }
         }
-        if let Some(warning) = ready.warning {
-            self.observer.warned(&ready.location, id, warning);
+        self.counts.dropped += ready.dropped;
+        let Warnings { problems: warnings, omitted, .. } = std::mem::take(&mut ready.warnings);
+        if !warnings.is_empty() {
+            self.counts.warned += 1;
+            let location = ready.location.clone();
+            self.observer.warned(&WarnedDocument { location, id: id.to_string(), warnings, omitted })?;
         }
         Ok(Some(ready))
     }
@@ -301,7 +336,8 @@ enum Document {
 struct Ready {
     key: String,
     location: SourceLocation,
-    warning: Option<&'static str>,
+    warnings: Warnings,
+    dropped: u64,
     prepared: Prepared,
     bytes: usize,
     write_units: u64,
@@ -396,11 +432,11 @@ impl Sink for Checkers {
 }
 
 /// Checks and encodes the documents of a chunk.
-fn check(site: &SiteId, chunk: &Chunk) -> Vec<Document> {
+fn check(site: &SiteId, options: Options, chunk: &Chunk) -> Vec<Document> {
     let mut documents = Vec::new();
     chunk.documents(&mut |location, item| {
         documents.push(match item {
-            InputItem::Study(json) => study(site, location, json),
+            InputItem::Study(json) => study(site, options, location, json),
             InputItem::Other => Document::OtherType,
             InputItem::Broken(reason) => rejected(location, None, vec![Problem::whole(reason)], 0),
         });
@@ -408,8 +444,9 @@ fn check(site: &SiteId, chunk: &Chunk) -> Vec<Document> {
     documents
 }
 
-fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
-    let study = match Study::parse(json) {
+fn study(site: &SiteId, options: Options, location: &SourceLocation, json: &str) -> Document {
+    let (json, dropped) = if options.drop_empty { drop_empty(json) } else { (json.into(), 0) };
+    let study = match Study::parse(json.as_bytes()) {
         Ok(study) => study,
         Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
     };
@@ -419,10 +456,20 @@ fn study(site: &SiteId, location: &SourceLocation, json: &[u8]) -> Document {
             let (bytes, write_units) = prepared
                 .item_sizes()
                 .fold((0, 0), |(bytes, units), size| (bytes + size, units + size.div_ceil(1024) as u64));
-            let key = id.key().to_string();
-            let warning = subject_warning(prepared.attributes());
-            let location = location.clone();
-            Document::Ready(Box::new(Ready { key, location, warning, prepared, bytes, write_units }))
+            let warnings = warnings(&study, prepared.attributes());
+            if options.strict && !warnings.problems.is_empty() {
+                return rejected(location, Some(id.to_string()), warnings.problems, warnings.omitted);
+            }
+            let (key, location) = (id.key().to_string(), location.clone());
+            Document::Ready(Box::new(Ready {
+                key,
+                location,
+                warnings,
+                dropped,
+                prepared,
+                bytes,
+                write_units,
+            }))
         }
         Err(error) => rejected(location, Some(id.to_string()), vec![Problem::whole(error.to_string())], 0),
     }

@@ -2,10 +2,13 @@
 
 mod args;
 mod aws;
+mod figures;
 mod output;
 mod report;
+mod tally;
+mod visible;
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,16 +17,17 @@ use std::time::Duration;
 use args::{Arguments, Command, LoadArgs, TableArgs};
 use aws::ConnectError;
 use clap::Parser as _;
-use indicatif::{HumanBytes, HumanCount};
-use output::{LoadOutput, OutputError, Progress, pluralize, say, say_text, warn};
+use figures::{bytes, grouped, pluralize};
+use output::{LoadOutput, OutputError, Progress, ask, say, say_document, warn};
 use report::{Report, ReportError};
 use studies::input::{InputError, Inputs, reason};
-use studies::load::{self, Counts, LoadOutcome};
+use studies::load::{self, Counts, LoadOutcome, Options};
 use studies::pace::{PATIENCE, Pace};
 use studies::site::{ListedStudy, SiteEntry};
 use studies::table::{Table, TableError};
 use table::id::{FhirId, SiteId};
-use tokio::signal::unix::{SignalKind, signal};
+use tally::Tally;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Result of a command that ran to completion.
@@ -70,7 +74,14 @@ fn failed(reason: impl Into<String>) -> Failure {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            error.render().to_string().lines().for_each(warn);
+            return ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     // Blocking threads: one reads, one may resolve a host name, the others check.
     let runtime =
@@ -103,7 +114,8 @@ async fn run(command: Command) -> Result<Verdict, Failure> {
             list_studies(&table.open().await?, &site, json).await
         }
         Command::Check { site, table, remove_orphans } => {
-            check(&table.open().await?, &site.site, remove_orphans).await
+            let table = table.open().await?;
+            unless_interrupted(check(&table, &site.site, remove_orphans)).await
         }
         Command::Delete { site, table, all: true, yes, .. } => delete_all(&table, &site.site, yes).await,
         Command::Delete { site, table, ids, .. } => delete(&table.open().await?, &site.site, ids).await,
@@ -126,27 +138,57 @@ async fn load(mut args: LoadArgs) -> Result<Verdict, Failure> {
 
 /// Passes the first SIGINT or SIGTERM on to `stop`, and returns at the second.
 async fn two_signals(stop: oneshot::Sender<()>) -> Failure {
-    let (mut interrupt, mut terminate) =
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return error,
+    };
+    signals.next().await;
+    let _ = stop.send(());
+    warn("stopping: writes in progress are being completed; interrupt again to end at once");
+    signals.next().await;
+    failed("ended at once; run the same command again to continue")
+}
+
+/// Ends at the first SIGINT or SIGTERM, so that no progress is left on the terminal.
+fn unless_interrupted(
+    work: impl Future<Output = Result<Verdict, Failure>>,
+) -> impl Future<Output = Result<Verdict, Failure>> {
+    let work = Box::pin(work);
+    async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            outcome = work => outcome,
+            () = signals.next() => Err(failed("interrupted; run the same command again to continue")),
+        }
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct Signals([Signal; 2]);
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
         match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-            (Err(error), _) | (_, Err(error)) => return failed(format!("signals: {error}")),
-        };
-    let mut next = async || {
+            (Ok(interrupt), Ok(terminate)) => Ok(Self([interrupt, terminate])),
+            (Err(error), _) | (_, Err(error)) => Err(failed(format!("signals: {error}"))),
+        }
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    };
-    next().await;
-    let _ = stop.send(());
-    warn("stopping: writes in progress are being completed; interrupt again to end at once");
-    next().await;
-    failed("ended at once; run the same command again to continue")
+    }
 }
 
 async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Verdict, Failure> {
     let site = args.site.site;
     let inputs = Inputs::find(&args.paths)?;
+    for path in &inputs.outside {
+        warn(&format!("skipped {}: a link that leads out of its folder", path.display()));
+    }
     if args.verbose {
         inputs.skipped.iter().for_each(|path| warn(&format!("skipped {}", path.display())));
     }
@@ -161,15 +203,16 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
     };
     let skipped_files = inputs.skipped.len() as u64;
     let mut output = LoadOutput::new(inputs.size(), report);
+    let options = Options { drop_empty: args.drop_empty, strict: args.strict };
     let stop = async {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, &mut output, stop).await;
+    let (counts, outcome) = load::load(table.as_ref(), &site, inputs.read, options, &mut output, stop).await;
 
     let repeated = output.repeated_ids();
-    let LoadOutput { progress, report, .. } = output;
+    let LoadOutput { progress, report, tally, warnings, .. } = output;
     drop(progress);
     let again = if args.dry_run { "" } else { "; run the same command again to continue" };
     let failure = match outcome {
@@ -182,7 +225,10 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
         LoadOutcome::Panicked => Some(format!("a thread panicked, which is a bug{again}")),
     };
     let reported = report.map_or(Ok(()), Report::finish);
-    let said = say(&summary(&counts, args.dry_run, skipped_files, &repeated));
+    let mut lines = vec![summary(&counts, args.dry_run, skipped_files, &repeated)];
+    lines.extend(tally.lines(!args.drop_empty));
+    lines.extend(warnings.lines(false).into_iter().map(|line| format!("warning: {line}")));
+    let said = lines.iter().try_for_each(|line| say(line));
     if let Some(failure) = failure {
         return Err(failed(failure));
     }
@@ -205,11 +251,11 @@ async fn load_until(args: LoadArgs, stopped: oneshot::Receiver<()>) -> Result<Ve
 fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &str) -> String {
     let studies = pluralize(counts.studies() - counts.kept, "study", "studies");
     let loaded = if dry_run {
-        let (bytes, units) = (HumanBytes(counts.stored_bytes), HumanCount(counts.write_units));
-        format!("{studies} could be loaded ({bytes} in the table, {units} write units)")
+        let (bytes, units) =
+            (bytes(counts.stored_bytes), pluralize(counts.write_units, "write unit", "write units"));
+        format!("{studies} could be loaded ({bytes} in the table, {units})")
     } else {
-        let [added, replaced, unchanged] =
-            [counts.added, counts.replaced, counts.unchanged].map(|count| HumanCount(count).to_string());
+        let [added, replaced, unchanged] = [counts.added, counts.replaced, counts.unchanged].map(grouped);
         format!("{studies} loaded ({added} added, {replaced} replaced, {unchanged} unchanged)")
     };
     let kept = match counts.kept {
@@ -225,7 +271,15 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &st
             format!(", {documents} the id of an earlier one ({repeated_ids})")
         }
     };
+    let dropped = match counts.dropped {
+        0 => String::new(),
+        count => format!(", {} left out", pluralize(count, "empty value", "empty values")),
+    };
     let rejected = pluralize(counts.rejected, "document", "documents");
+    let warned = match counts.warned {
+        0 => String::new(),
+        count => format!(", {} with warnings", pluralize(count, "study", "studies")),
+    };
     let other_types = match counts.other_types {
         0 => String::new(),
         count => format!(", {} of other types skipped", pluralize(count, "resource", "resources")),
@@ -234,7 +288,7 @@ fn summary(counts: &Counts, dry_run: bool, skipped_files: u64, repeated_ids: &st
         0 => String::new(),
         count => format!(", {} with other names skipped", pluralize(count, "file", "files")),
     };
-    format!("{loaded}{kept}{repeated}, {rejected} rejected{other_types}{skipped}")
+    format!("{loaded}{kept}{repeated}{dropped}, {rejected} rejected{warned}{other_types}{skipped}")
 }
 
 /// Prints what the function would serve.
@@ -243,7 +297,7 @@ async fn show(site: &SiteId, table: &Table, id: &FhirId) -> Result<Verdict, Fail
         warn(&format!("studies: site {site} has no study {id}"));
         return Ok(Verdict::Bad);
     };
-    say_text(&document)?;
+    say_document(&document)?;
     Ok(Verdict::Good)
 }
 
@@ -291,8 +345,8 @@ async fn list_studies(table: &Table, site: &SiteId, json: bool) -> Result<Verdic
 }
 
 async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Verdict, Failure> {
-    let (mut good, mut bad, mut listed) = (0, 0, Vec::new());
-    let mut progress = Progress::new(None);
+    let (mut good, mut bad, mut listed, mut tally) = (0, 0, Vec::new(), Tally::default());
+    let mut progress = Progress::new();
     let mut reader = table.read_site(site);
     while let Some(entries) = reader.next().await? {
         for entry in entries {
@@ -303,7 +357,8 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
                         Some(Ok(())) => good += 1,
                         Some(Err(error)) => {
                             bad += 1;
-                            progress.print(&format!("{key}: {error}"))?;
+                            tally.add(&error.to_string());
+                            say(&format!("{key}: {error}"))?;
                         }
                         None => {}
                     }
@@ -312,7 +367,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
             }
         }
         let message = || format!("{} checked", pluralize(good + bad, "study", "studies"));
-        progress.show(reader.items, message, table.obstacle());
+        progress.show(message, table.obstacle());
     }
     if reader.items == 0 {
         warn(&format!("studies: site {site} has no items in table {}", table.address()));
@@ -320,15 +375,15 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
     }
     let unnamed = table.unnamed(site, listed).await?;
     for key in &unnamed.abandoned {
-        progress.print(&format!("{key}: an orphaned part: no study names it"))?;
+        say(&format!("{key}: an orphaned part: no study names it"))?;
     }
     for key in &unnamed.foreign {
-        progress.print(&format!("{key}: an item of another program: neither a study nor named by one"))?;
+        say(&format!("{key}: an item of another program: neither a study nor named by one"))?;
     }
     let mut removed = 0;
     if remove_orphans {
         let deleted = |count| format!("{} deleted", pluralize(count, "orphaned part", "orphaned parts"));
-        let show = |count| progress.show(count, || deleted(count), table.obstacle());
+        let show = |count| progress.show(|| deleted(count), table.obstacle());
         removed = table.sweep(site, &unnamed, show).await?;
     }
     drop(progress);
@@ -336,7 +391,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
     let deleted = if remove_orphans { " deleted" } else { "" };
     let mut summary = vec![
         format!("{} can be served", pluralize(good, "study", "studies")),
-        format!("{} cannot", HumanCount(bad)),
+        format!("{} cannot", grouped(bad)),
         format!("{}{deleted}", count(&unnamed.abandoned, "orphaned part", "orphaned parts")),
     ];
     if !unnamed.recent.is_empty() {
@@ -347,6 +402,7 @@ async fn check(table: &Table, site: &SiteId, remove_orphans: bool) -> Result<Ver
         summary.push(format!("{} of other programs", count(&unnamed.foreign, "item", "items")));
     }
     say(&summary.join(", "))?;
+    tally.lines(false).iter().try_for_each(|line| say(line))?;
     let orphans_are_left = removed < unnamed.abandoned.len() as u64;
     Ok(if bad > 0 || orphans_are_left { Verdict::Bad } else { Verdict::Good })
 }
@@ -366,7 +422,7 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
     let table = table.open().await?;
     table.probe(site).await?;
     if !yes {
-        eprint(&format!("Delete every study of site {site} from table {}? [y/N] ", table.address()));
+        ask(&format!("Delete every study of site {site} from table {}? [y/N] ", table.address()));
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.map_err(|error| failed(format!("standard input cannot be read: {}", reason(&error))))?;
@@ -374,11 +430,15 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
             return Err(failed("nothing was deleted"));
         }
     }
-    let mut progress = Progress::new(None);
+    unless_interrupted(delete_each(&table, site)).await
+}
+
+async fn delete_each(table: &Table, site: &SiteId) -> Result<Verdict, Failure> {
+    let mut progress = Progress::new();
     let studies = |count| pluralize(count, "study", "studies");
     let deleted = table
         .remove_site(site, |count| {
-            progress.show(count, || format!("{} deleted", studies(count)), table.obstacle());
+            progress.show(|| format!("{} deleted", studies(count)), table.obstacle());
         })
         .await?;
     drop(progress);
@@ -388,11 +448,6 @@ async fn delete_all(table: &TableArgs, site: &SiteId, yes: bool) -> Result<Verdi
     };
     say(&format!("{} of site {site} deleted{rest}", studies(deleted)))?;
     Ok(Verdict::Good)
-}
-
-fn eprint(text: &str) {
-    let mut err = io::stderr();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 impl TableArgs {

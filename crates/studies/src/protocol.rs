@@ -293,12 +293,13 @@ impl Table {
         if listed.is_empty() {
             return Ok(unnamed);
         }
+        // Before the heads are read: reading may take so long that a part ages meanwhile, and its head may be put.
+        let now = (self.clock)();
         let mut named = HashSet::new();
         let mut pages = self.pages(site, &[attribute::ID, attribute::PARTS]);
         while let Some(items) = pages.next().await? {
             named.extend(items.iter().flat_map(part_keys));
         }
-        let now = (self.clock)();
         for (key, is_binary) in listed.into_iter().filter(|(key, _)| !named.contains(key)) {
             match PartKey::parse(&key).filter(|_| is_binary) {
                 Some(part) if part.write.is_abandoned(now) => unnamed.abandoned.push(key),

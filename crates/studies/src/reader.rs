@@ -22,6 +22,7 @@ use crate::resource::{
     take_entry, take_study, take_value,
 };
 use crate::text::Text;
+use crate::work::count;
 
 const TOO_LARGE: &str = "has more than 32 MiB";
 
@@ -305,8 +306,9 @@ fn lines_behind(broken: &[u8]) -> Option<&[u8]> {
         rest = &rest[line_end..];
         let line = &rest[..rest.iter().position(|b| *b == b'\n')?];
         let is_object = line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
-        let next = rest[line.len()..].iter().find(|b| !b.is_ascii_whitespace());
-        if is_object && !matches!(next, Some(b',' | b'}' | b']')) {
+        count(line.len());
+        let mut behind = rest[line.len()..].iter().inspect(|_| count(1)).filter(|b| !b.is_ascii_whitespace());
+        if is_object && !matches!(behind.next(), Some(b',' | b'}' | b']')) {
             return Some(rest);
         }
     }
@@ -345,6 +347,7 @@ mod tests {
 
     use super::*;
     use crate::text::BUFFER_BYTES;
+    use crate::work::steps_of;
 
     const STUDY: &str = r#"{"resourceType":"ImagingStudy", "id":"a"}"#;
     const PATIENT: &str = r#"{"resourceType":"Patient"}"#;
@@ -362,7 +365,7 @@ mod tests {
             self.chunks += 1;
             chunk.documents(&mut |location, found| {
                 let found = match found {
-                    InputItem::Study(text) => str::from_utf8(text).unwrap().to_owned(),
+                    InputItem::Study(text) => text.to_owned(),
                     InputItem::Other => "other".to_owned(),
                     InputItem::Broken(reason) => reason,
                 };
@@ -809,6 +812,50 @@ mod tests {
                     found.len(),
                     if before.is_empty() { 3 } else { 5 },
                     "{before:?} {end:?}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn twice_the_input_is_at_most_twice_the_work() {
+        let entry = format!(r#"{{"resource":{STUDY}}}"#);
+        let bundle = |entries: &str| format!(r#"{{"resourceType":"Bundle","entry":[{entries}]}}"#);
+        let shapes: [(&str, &dyn Fn(usize) -> String); 18] = [
+            ("opened objects", &|n| "{\"a\":\n".repeat(n)),
+            ("opened objects and something broken", &|n| format!("{}x\n{STUDY}", "{\"a\":\n".repeat(n))),
+            ("opened arrays", &|n| "[\n".repeat(n)),
+            ("opened strings", &|n| "{\"a\n".repeat(n)),
+            ("blank lines in a broken document", &|n| format!("{{{}x", "\n".repeat(10 * n))),
+            ("objects and blank lines in a broken document", &|n| {
+                format!("{{\"a\":{}x", "{}\n\n\n,".repeat(n))
+            }),
+            ("broken lines", &|n| "x\n".repeat(n)),
+            ("braces", &|n| "{\n".repeat(n)),
+            ("closing braces", &|n| format!("x{}", "\n}".repeat(n))),
+            ("braces on one line", &|n| "{}".repeat(n)),
+            ("documents", &|n| STUDY.repeat(n)),
+            ("lines", &|n| format!("{STUDY}\n").repeat(n)),
+            ("lines behind a broken one", &|n| format!("{{\"a\":\n{}", format!("{STUDY}\n").repeat(n))),
+            ("documents with a broken one between", &|n| format!("{{\"a\" x\n{STUDY}{STUDY}\n,\n").repeat(n)),
+            ("a Bundle", &|n| bundle(&vec![&*entry; n].join(","))),
+            ("Bundles in Bundles", &|n| {
+                let open = r#"{"resourceType":"Bundle","entry":[{"resource":"#.repeat(n);
+                format!("{open}{STUDY}{}", "}]}".repeat(n))
+            }),
+            ("members entry", &|n| format!("{{{}}}", vec![r#""entry":[{}]"#; n].join(","))),
+            ("blanks", &|n| format!("{}{STUDY}", " \n".repeat(n))),
+        ];
+        for (name, shape) in shapes {
+            let [once, twice] = [1000, 2000].map(|n| {
+                let text = shape(n);
+                ["a.json", "a.ndjson"].map(|name| steps_of(|| drop(read_file(name, &text))))
+            });
+            println!("{name}\t{once:?}\t{twice:?}");
+            for (once, twice) in once.into_iter().zip(twice) {
+                assert!(
+                    once > 0 && twice * 10 <= once * 22,
+                    "{name}: {once} steps, {twice} for twice as much"
                 );
             }
         }

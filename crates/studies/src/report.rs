@@ -1,17 +1,18 @@
-//! The report: an object for each rejected document, one a line.
+//! The report: an object for each rejected document and each one with warnings, one a line.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use studies::input::{Input, reason};
-use studies::load::RejectedDocument;
 use table::json::Object;
 use tempfile::NamedTempFile;
 use thiserror::Error;
+
+use crate::visible::visible;
 
 /// A report that replaces the file of its name when it is complete.
 pub(crate) struct Report {
@@ -20,10 +21,17 @@ pub(crate) struct Report {
 }
 
 enum Destination {
-    /// A file in the folder of the one that it will replace.
-    Temporary(BufWriter<NamedTempFile>),
+    /// A file in the folder of the one that it will replace, and what that was in the beginning.
+    Temporary(BufWriter<NamedTempFile>, Option<State>),
     /// What cannot be replaced: a device or a pipe.
     Stream(BufWriter<File>),
+}
+
+/// By which a file is known to be the same, unchanged.
+type State = (u64, u64, u64, i64, i64);
+
+fn state(file: &fs::Metadata) -> State {
+    (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
 }
 
 #[derive(Debug, Error)]
@@ -32,6 +40,8 @@ pub(crate) enum ReportError {
     Input(PathBuf),
     #[error("{}: is not a report of an earlier load; add --force to replace it", .0.display())]
     NotAReport(PathBuf),
+    #[error("{}: the file appeared or changed during the load; the report is in {}", .0.display(), .1.display())]
+    Appeared(PathBuf, PathBuf),
     #[error("{}: the report cannot be written: {}", path.display(), reason(source))]
     Write { path: PathBuf, source: io::Error },
 }
@@ -43,7 +53,7 @@ impl Report {
         let failed = |source| ReportError::Write { path: path.clone(), source };
         let existing = match fs::metadata(&path) {
             Ok(metadata) => Some(metadata),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => None,
             Err(error) => return Err(failed(error)),
         };
         if let Some(existing) = &existing {
@@ -72,29 +82,41 @@ impl Report {
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder.unwrap_or(Path::new(".")))
             .map_err(failed)?;
-        Ok(Self { path: target, file: Destination::Temporary(BufWriter::new(temporary)) })
+        let file = Destination::Temporary(BufWriter::new(temporary), existing.as_ref().map(state));
+        Ok(Self { path: target, file })
     }
 
-    pub(crate) fn add(&mut self, document: &RejectedDocument) -> io::Result<()> {
+    pub(crate) fn add(&mut self, document: &impl Serialize) -> io::Result<()> {
         let file: &mut dyn Write = match &mut self.file {
-            Destination::Temporary(file) => file,
+            Destination::Temporary(file, _) => file,
             Destination::Stream(file) => file,
         };
-        serde_json::to_writer(&mut *file, document)?;
-        file.write_all(b"\n")
+        writeln!(file, "{}", visible(&serde_json::to_string(document)?))
     }
 
-    /// Puts the report in its place.
+    /// Puts the report in its place, unless another file is there now.
     pub(crate) fn finish(self) -> Result<(), ReportError> {
         let path = self.path;
-        let finished = match self.file {
-            Destination::Temporary(file) => file
-                .into_inner()
-                .map_err(io::IntoInnerError::into_error)
-                .and_then(|file| file.persist(&path).map(drop).map_err(io::Error::from)),
-            Destination::Stream(mut file) => file.flush(),
+        let failed = |source| ReportError::Write { path: path.clone(), source };
+        let (file, before) = match self.file {
+            Destination::Temporary(file, before) => (file, before),
+            Destination::Stream(mut file) => return file.flush().map_err(failed),
         };
-        finished.map_err(|source| ReportError::Write { path, source })
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        let now = fs::symlink_metadata(&path).ok().as_ref().map(state);
+        let unfinished = match before {
+            Some(_) if now == before => {
+                return file.persist(&path).map(drop).map_err(|error| failed(error.error));
+            }
+            Some(_) => file,
+            None => match file.persist_noclobber(&path) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => error.file,
+                Err(error) => return Err(failed(error.error)),
+            },
+        };
+        let (_, kept) = unfinished.keep().map_err(|error| failed(error.error))?;
+        Err(ReportError::Appeared(path, kept))
     }
 }
 
@@ -105,9 +127,9 @@ fn is_report(path: &Path) -> io::Result<bool> {
     struct Line {
         #[serde(rename = "file")]
         _file: IgnoredAny,
-        #[serde(rename = "problems")]
+        #[serde(rename = "problems", alias = "warnings")]
         _problems: Vec<IgnoredAny>,
-        #[serde(rename = "moreProblems")]
+        #[serde(rename = "moreProblems", alias = "moreWarnings")]
         _more_problems: u64,
     }
     let mut line = Vec::new();

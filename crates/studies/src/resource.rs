@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use table::json::Object;
 
+use crate::work::count;
+
 /// Bundles may be nested in Bundles to this depth.
 const MAX_BUNDLE_DEPTH: usize = 8;
 /// Bytes around the document in an entry, at most.
@@ -67,10 +69,11 @@ pub(crate) struct EntryText {
 }
 
 /// Receives what is found.
-pub(crate) type Take<'t> = dyn FnMut(&SourceLocation, InputItem<&[u8]>) + 't;
+pub(crate) type Take<'t> = dyn FnMut(&SourceLocation, InputItem<&str>) + 't;
 
 /// Hands on what a text of one JSON value is, at a depth of so many Bundles.
 pub(crate) fn take_value(text: &[u8], location: &SourceLocation, depth: usize, take: &mut Take<'_>) {
+    count(text.len());
     if depth > MAX_BUNDLE_DEPTH {
         return take(location, InputItem::Broken("is nested in too many Bundles".to_owned()));
     }
@@ -97,13 +100,14 @@ pub(crate) fn take_value(text: &[u8], location: &SourceLocation, depth: usize, t
 /// Hands on the text of a study.
 pub(crate) fn take_study(text: &[u8], location: &SourceLocation, take: &mut Take<'_>) {
     match str::from_utf8(text) {
-        Ok(_) => take(location, InputItem::Study(text)),
+        Ok(text) => take(location, InputItem::Study(text)),
         Err(_) => take(location, InputItem::Broken(NOT_UTF_8.to_owned())),
     }
 }
 
 /// Hands on what an entry of the value at `location` holds.
 pub(crate) fn take_entry(entry: &EntryText, location: &SourceLocation, depth: usize, take: &mut Take<'_>) {
+    count(entry.json.get().len());
     let location = location.entry(entry.index);
     match serde_json::from_str::<Object<Entry<'_>>>(entry.json.get()) {
         Err(error) => take(&location, InputItem::Broken(reason(&error, |_| None))),

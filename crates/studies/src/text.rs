@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
 
+use crate::work::count;
+
 pub(crate) const BUFFER_BYTES: usize = 65_536;
 
 /// The decompressed text of an input, with push-back.
@@ -110,6 +112,7 @@ impl BufRead for Text<'_> {
     }
 
     fn consume(&mut self, amount: usize) {
+        count(amount);
         let again = self.again.get_ref().len() as u64 > self.again.position();
         let buffer = if again { self.again.fill_buf().unwrap_or_default() } else { self.inner.buffer() };
         self.line += newlines(&buffer[..amount]);

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use imaging_study::auth::{
-    Algorithms, AllSites, Forbidden, Https, Issuer, Issuers, KeySource, SmartScopes, Verifier,
-};
+use imaging_study::auth::{AllSites, Forbidden, Https, Issuer, Issuers, KeySource, SmartScopes, Verifier};
 use serde_json::{Value, json};
 use table::id::SiteId;
 
@@ -15,7 +13,7 @@ const A: &str = "https://a.example";
 const B: &str = "https://b.example";
 
 fn issuer(iss: Option<&str>, keys: &[Value], algorithms: &str) -> Issuer {
-    let keys = KeySource::jwks(&jwks(keys.to_vec()), &Algorithms::parse(algorithms).unwrap()).unwrap();
+    let keys = KeySource::jwks(&jwks(keys.to_vec()), &self::algorithms(algorithms)).unwrap();
     Issuer { iss: iss.map(str::to_owned), ..settings(keys, algorithms) }
 }
 

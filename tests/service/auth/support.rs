@@ -68,7 +68,7 @@ pub(crate) fn claims_with(changes: &Value) -> Value {
 }
 
 pub(crate) fn algorithms(list: &str) -> Algorithms {
-    Algorithms::parse(list).unwrap()
+    Algorithms::of(list.split(',')).unwrap()
 }
 
 pub(crate) fn settings(keys: KeySource, list: &str) -> Issuer {

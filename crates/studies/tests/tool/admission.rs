@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::{Bench, large_study, study, text};
 
 /// A study of this version, one minute later than the one before.
@@ -150,4 +152,58 @@ async fn histories_deletions_subsets_and_conditional_references_are_rejected() {
         fs::remove_file(file).unwrap();
     }
     assert!(bench.keys().await.is_empty());
+}
+
+/// A study of so many series whose UIDs are none.
+fn wrong_dicom(id: &str, series: usize) -> String {
+    let series = vec![r#"{"uid":"x","modality":{"code":"CT"}}"#; series].join(",");
+    study(id, &format!(r#","series":[{series}]"#))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_warnings_are_shown_and_all_are_summed_and_reported() {
+    let bench = Bench::new().await;
+    let lines = [wrong_dicom("a", 8), wrong_dicom("b", 8), study("c", "")];
+    let (file, report) = (bench.file("a.ndjson", lines.join("\n")), bench.path("report"));
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let ran = bench.run("load", &[&[&*file, "--report", &report], dry_run].concat()).await;
+        assert_eq!(ran.status, 0, "{ran:?}");
+        assert_eq!(ran.err.matches("\nwarning ").count() + 1, 10, "{ran:?}");
+        let last = format!("warning {file}:2 (id b): ImagingStudy.series[1].uid is not a DICOM UID\n");
+        let more = "more warnings are not shown: --report FILE has all of them\n";
+        assert!(ran.err.ends_with(&format!("{last}{more}")), "{ran:?}");
+        assert!(ran.out.contains("0 documents rejected, 2 studies with warnings\n"), "{ran:?}");
+        assert!(ran.out.ends_with("\nwarning: 2 × is not a DICOM UID\n"), "{ran:?}");
+        let report = fs::read_to_string(&report).unwrap();
+        let objects: Vec<Value> = report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told: Vec<_> =
+            objects.iter().map(|o| (&o["id"], o["warnings"].as_array().unwrap().len())).collect();
+        assert_eq!(told, [(&"a".into(), 8), (&"b".into(), 8)]);
+        assert_eq!(objects[0]["warnings"][7]["path"], "ImagingStudy.series[7].uid");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_rejects_what_else_is_a_warning() {
+    let bench = Bench::new().await;
+    let unreadable = study("b", "").replace("Patient/1", "urn:uuid:4fd0bfc3-7a4e-4f0c-9d4d-1b1a3b1f8a11");
+    let lines = [wrong_dicom("a", 1), unreadable, study("c", "")];
+    let file = bench.file("a.ndjson", lines.join("\n"));
+    let ran = bench.run("load", &[&file, "--strict"]).await;
+    assert_eq!((ran.status, bench.keys().await), (1, vec!["c".to_owned()]), "{ran:?}");
+    let rejected = format!("rejected {file}:1 (id a): ImagingStudy.series[0].uid is not a DICOM UID\n");
+    assert!(
+        ran.err.starts_with(&rejected) && ran.err.contains(":2 (id b): ImagingStudy.subject "),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains(", 2 documents rejected\n"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sample_studies_are_strictly_right() {
+    let bench = Bench::new().await;
+    let paths = local::sample_paths();
+    let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+    let ran = bench.run("load", &[&["--strict"], &*paths].concat()).await;
+    assert_eq!((ran.status, &*ran.err), (0, ""), "{ran:?}");
 }

@@ -74,6 +74,11 @@ async fn rejected_documents_are_reported_and_the_others_loaded() {
     assert!(
         ran.out.starts_with("2 studies loaded (2 added, 0 replaced, 0 unchanged), 2 documents rejected\n")
     );
+    let tally = [
+        "1 × is not JSON: EOF while parsing an object",
+        "1 × is not an element of an R4 ImagingStudy.series",
+    ];
+    assert_eq!(ran.out.lines().skip(1).collect::<Vec<_>>(), tally);
     assert_eq!(ran.err.lines().count(), 2, "{ran:?}");
     assert_eq!(bench.keys().await, ["a", "b"]);
 
@@ -94,6 +99,28 @@ async fn rejected_documents_are_reported_and_the_others_loaded() {
             }),
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_values_are_left_out_on_demand() {
+    let bench = Bench::new().await;
+    let empty =
+        r#","note":[],"encounter":{},"description":"","endpoint":[{"display":null}],"numberOfSeries":null"#;
+    let lines: Vec<_> = (0..14).map(|n| study(&format!("s{n}"), empty)).collect();
+    let file = bench.file("a.ndjson", lines.join("\n"));
+    let ran = bench.run("load", &[&file]).await;
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains(", 14 documents rejected\n"), "{ran:?}");
+    assert!(ran.out.contains("\n14 × must not be an empty array: try --drop-empty\n"), "{ran:?}");
+    let ran = bench.run("load", &["--drop-empty", &file]).await;
+    assert_eq!(
+        (ran.status, ran.out.as_str()),
+        (
+            0,
+            "14 studies loaded (14 added, 0 replaced, 0 unchanged), 70 empty values left out, 0 documents rejected\n"
+        )
+    );
+    assert_eq!(bench.shown("s0").await, study("s0", ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,15 +241,23 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
     let mut no_region = load("T", &endpoint);
     no_region.env_remove("AWS_REGION");
     let mut no_credentials = load("T", &endpoint);
-    no_credentials.env_remove("AWS_ACCESS_KEY_ID");
+    no_credentials.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let mut no_secret = load("T", &endpoint);
+    no_secret.env("AWS_SECRET_ACCESS_KEY", "");
+    let mut no_key = load("T", &endpoint);
+    no_key.env_remove("AWS_ACCESS_KEY_ID");
     let mut failing_credentials = load("T", &endpoint);
     let config = bench.file("config", "[default]\ncredential_process = false\n");
     failing_credentials
         .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
         .env("AWS_CONFIG_FILE", config)
         .env("PATH", "/bin:/usr/bin");
     let mut no_profile = load("T", &endpoint);
-    no_profile.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_REGION").env("AWS_PROFILE", "nobody");
+    no_profile
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_PROFILE", "nobody");
     let mut no_bundle = load("T", &endpoint);
     no_bundle.env("AWS_CA_BUNDLE", "/nowhere/roots.pem");
     let no_such_table = format!("there is no table Other in region eu-central-1 ({endpoint})");
@@ -236,6 +271,8 @@ async fn an_unusable_environment_is_one_line_and_status_2() {
         (nobody, "DynamoDB cannot be reached at http://127.0.0.1:1: "),
         (no_region, "no region: set AWS_REGION, or use a profile that has one"),
         (no_credentials, "no credentials: set AWS_PROFILE, or log in\n"),
+        (no_secret, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not: set both, or neither\n"),
+        (no_key, "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not: set both, or neither\n"),
         (failing_credentials, "credentials could not be loaded: "),
         (no_profile, "no profile nobody in the AWS configuration: "),
         (no_bundle, "AWS_CA_BUNDLE: the file cannot be read: "),

@@ -7,6 +7,7 @@ mod interruption;
 mod load;
 mod model;
 mod site;
+mod terminal;
 
 use std::fs;
 use std::io::Write as _;
@@ -147,6 +148,7 @@ fn studies() -> Command {
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("TERM", "xterm"),
     ]);
     studies.stdin(Stdio::null()).kill_on_drop(true);
     studies

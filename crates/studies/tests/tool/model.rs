@@ -624,6 +624,26 @@ fn a_head_that_arrives_late_has_its_parts_still() {
     });
 }
 
+#[test]
+fn a_sweep_that_rests_for_a_day_leaves_the_parts_of_heads_put_meanwhile() {
+    simulate(async {
+        let mut world = World::new();
+        world.spawn(Actor::Load(vec![IN_PARTS]));
+        for _ in 0..IN_PARTS.prepared().items(WriteId::new(clock())).parts.len() {
+            world.step(&Step::Execute(0)).await;
+        }
+        // All parts but the last are listed, and the heads are read before theirs is put.
+        world.spawn(Actor::Sweep);
+        world.step(&Step::Execute(1)).await;
+        world.step(&Step::Execute(0)).await;
+        world.settle().await;
+        world.rest(Duration::from_hours(26)).await;
+        world.complete().await;
+        assert!(world.items().contains_key("a"));
+        world.check(&mut BTreeMap::new()).unwrap();
+    });
+}
+
 /// `PROPTEST_CASES`, or as many as take a few seconds.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").map_or(64, |cases| cases.parse().unwrap())

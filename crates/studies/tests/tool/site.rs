@@ -30,7 +30,11 @@ async fn check_reports_items_that_cannot_be_served() {
             "set: attribute document has a type that no stored form has",
             "text: invalid ImagingStudy JSON (line 1, column 1)",
             "zip: damaged gzip data",
-            "1 study can be served, 4 cannot, 0 orphaned parts"
+            "1 study can be served, 4 cannot, 0 orphaned parts",
+            "1 × attribute document has a type that no stored form has",
+            "1 × damaged gzip data",
+            "1 × invalid ImagingStudy JSON",
+            "1 × the item has no document",
         ]
     );
 }
@@ -86,6 +90,7 @@ async fn parts_that_no_study_names_for_a_day_are_reported_and_deleted_if_asked()
     expected.extend(["b#", content_named, &not_binary].map(foreign));
     let counted = ", 1 part of loads that run or ended within a day, 3 items of other programs";
     expected.push(format!("1 study can be served, 1 cannot, 3 orphaned parts{counted}"));
+    expected.push("1 × damaged gzip data".to_owned());
     assert_eq!(
         (ran.status, ran.out.lines().collect::<Vec<_>>()),
         (1, expected.iter().map(String::as_str).collect())
