@@ -17,12 +17,11 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     }
     let spaced = Study::parse(&spaced(data));
     assert_eq!(checked.as_ref().err(), spaced.as_ref().err(), "spaces change the verdict");
-    if checked.is_ok() {
-        // In another order, and without escapes. Numbers may lose digits, and then their place in a range.
-        let value: Value = serde_json::from_slice(data).expect("JSON");
-        if let Err(rejected) = Study::parse(value.to_string().as_bytes()) {
-            panic!("rejected once it is written again: {rejected}");
-        }
+    // In another order, and without escapes. Not every number has a `Value`.
+    if let (Ok(_), Ok(value)) = (checked, serde_json::from_slice::<Value>(data))
+        && let Err(rejected) = Study::parse(value.to_string().as_bytes())
+    {
+        panic!("rejected once it is written again: {rejected}");
     }
     Corpus::Keep
 });

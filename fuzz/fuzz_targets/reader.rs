@@ -25,7 +25,7 @@ impl Sink for Found {
     fn chunk(&mut self, chunk: Chunk) -> ControlFlow<()> {
         chunk.documents(&mut |_, item| {
             if let InputItem::Study(text) = item {
-                self.studies.push(text.to_vec());
+                self.studies.push(text.as_bytes().to_vec());
             }
         });
         ControlFlow::Continue(())
@@ -87,10 +87,11 @@ fn is_study(text: &&[u8]) -> bool {
 fn file_of(documents: &[&[u8]], kind: u8) -> Vec<u8> {
     match kind % 4 {
         0 => documents.join(&b"\n"[..]),
-        1 => documents.join(&b" "[..]),
+        1 => documents.join(&b"\n\n"[..]),
         2 => {
             let entries = documents.join(&b"},{\"resource\":"[..]);
-            [br#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":"#, &entries[..], b"}]}"].concat()
+            [br#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":"#, &entries[..], b"}]}"]
+                .concat()
         }
         _ => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -61,7 +61,8 @@ fn of_header(data: &[u8]) -> Corpus {
 }
 
 fn principal(authorization: &[u8]) -> Option<Principal> {
-    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(authorization).ok()?)]);
+    let headers =
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(authorization).ok()?)]);
     SERVICE.with(|state| {
         let (verifier, runtime) = &**state;
         let authentication = runtime.block_on(verifier.authenticate(&headers, None)).ok()?;

@@ -1,11 +1,24 @@
 //! What the targets share: the service in this process, over a table in memory, and the grammars and checks of
 //! `tests/fuzz`.
 
-#[allow(dead_code, clippy::unwrap_used, reason = "its tests and their random cases are not in use here")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "its tests and their random cases are not in use here"
+)]
 #[path = "../../tests/fuzz/main.rs"]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+/// Stands for proptest's in the grammars: that one splits the generator, which halves the bytes of an input each time.
+macro_rules! prop_oneof {
+    ($($weight:expr => $strategy:expr),+ $(,)?) => { crate::OneOf(vec![$(($weight, $strategy.boxed())),+]) };
+    ($($strategy:expr),+ $(,)?) => { prop_oneof![$(1 => $strategy),+] };
+}
+pub(crate) use prop_oneof;
+
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -20,7 +33,7 @@ use imaging_study::auth::{Https, Verifier};
 use imaging_study::store::Store;
 use imaging_study::{Config, Event, Service};
 use lambda_http::lambda_runtime::{Context, LambdaEvent};
-use proptest::strategy::{Strategy, ValueTree as _};
+use proptest::strategy::{BoxedStrategy, NewTree, Strategy, ValueTree};
 use proptest::test_runner::{Config as Proptest, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use table::attribute::Item;
@@ -28,16 +41,46 @@ use testkit::log::Log;
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 
+pub use self::tests::Exchange;
 pub use self::tests::events::{self, STUDIES};
 pub use self::tests::items;
 pub use self::tests::oracle::{Study, may_read};
-pub use self::tests::{Exchange, header};
 
 /// The value that `strategy` makes of `data` in place of random bytes.
 pub fn generated<S: Strategy>(strategy: &S, data: &[u8]) -> Option<S::Value> {
-    let rng = TestRng::from_seed(RngAlgorithm::PassThrough, data);
-    let mut runner = TestRunner::new_with_rng(Proptest { failure_persistence: None, ..Proptest::default() }, rng);
+    let rng = TestRng::from_seed(RngAlgorithm::PassThrough, &[data, &**TAIL].concat());
+    let mut runner =
+        TestRunner::new_with_rng(Proptest { failure_persistence: None, ..Proptest::default() }, rng);
     Some(strategy.new_tree(&mut runner).ok()?.current())
+}
+
+/// Follows the bytes of an input, for cases that take more. After the last byte proptest reads zeros, which a choice among
+/// three never accepts.
+static TAIL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let numbers = std::iter::successors(Some(1_u64), |n| {
+        Some(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1))
+    });
+    numbers.take(16_384).flat_map(|n| n.to_be_bytes()[..4].to_vec()).collect()
+});
+
+/// One of several strategies, by weight.
+#[derive(Clone, Debug)]
+struct OneOf<T>(Vec<(u32, BoxedStrategy<T>)>);
+
+impl<T: Debug> Strategy for OneOf<T> {
+    type Tree = Box<dyn ValueTree<Value = T>>;
+    type Value = T;
+
+    fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
+        let total: u32 = self.0.iter().map(|(weight, _)| weight).sum();
+        let mut at = (0..total).new_tree(runner)?.current();
+        let chosen = self.0.iter().find(|(weight, _)| {
+            let is_here = at < *weight;
+            at = at.saturating_sub(*weight);
+            is_here
+        });
+        chosen.expect("the weights have this sum").1.new_tree(runner)
+    }
 }
 
 /// The configuration of a service that trusts both issuers of the grammar.
@@ -92,7 +135,7 @@ impl InProcess {
         let Ok([reason]) = <[String; 1]>::try_from(reasons) else {
             return Err("not one audit line for one event".to_owned());
         };
-        Ok(Exchange { payload: tests::payload(sent, secrets)?, reason })
+        Ok(Exchange { payload: tests::payload(&sent, secrets)?, reason })
     }
 }
 
@@ -116,10 +159,13 @@ impl Table {
 
 impl HttpConnector for Table {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let request: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
+        let request: Value =
+            serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
         let key = &request["Key"];
         let has_key = |item: &&Item| {
-            ["siteId", "id"].iter().all(|name| item[*name].as_s().is_ok_and(|value| key[*name]["S"] == **value))
+            ["siteId", "id"]
+                .iter()
+                .all(|name| item[*name].as_s().is_ok_and(|value| key[*name]["S"] == **value))
         };
         let items = self.0.lock().expect("no holder panics");
         let item = items.iter().find(has_key).map(|item| json!({ "Item": members(item) }));

@@ -16,9 +16,9 @@ use testkit::signer::Signer;
 use tokio::net::TcpListener;
 
 use super::oracle::{SECOND_ISSUER, Study, may_read};
-use super::*;
+use super::{prop_oneof, *};
 
-pub(crate) const STUDIES: [Study; 4] = [
+pub const STUDIES: [Study; 4] = [
     Study { site: "4", id: "a", subject: "Patient/1" },
     Study { site: "4", id: "b", subject: "Patient/2" },
     Study { site: "4", id: "c", subject: "https://other.example/fhir/Patient/1" },
@@ -286,7 +286,7 @@ enum Damage {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Case {
+pub struct Case {
     tokens: Vec<Token>,
     scheme: &'static str,
     study: Study,
@@ -339,7 +339,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     (0_usize..64, kind).prop_map(|(place, kind)| Mutation { place, kind })
 }
 
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+pub fn case() -> impl Strategy<Value = Case> {
     let header = select(vec![
         ("accept", "application/fhir+json"),
         ("accept", "*/*"),
@@ -397,7 +397,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 
 impl Case {
     /// The event, and what of it no log line may repeat.
-    pub(crate) fn event(&self) -> (String, Vec<String>) {
+    pub fn event(&self) -> (String, Vec<String>) {
         let tokens: Vec<_> = self.tokens.iter().map(Token::encoded).collect();
         let authorization: Vec<_> = tokens.iter().map(|token| format!("{}{token}", self.scheme)).collect();
         let mut event =
@@ -581,7 +581,7 @@ fn apply(event: &mut Value, mutation: &Mutation) {
 }
 
 /// The environment of a function that reads the table at `endpoint` and trusts both issuers.
-pub(crate) fn environment(endpoint: &str) -> HashMap<String, String> {
+pub fn environment(endpoint: &str) -> HashMap<String, String> {
     let mut environment = local::environment(endpoint);
     for variable in ["JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS"] {
         environment.remove(variable);
@@ -591,7 +591,7 @@ pub(crate) fn environment(endpoint: &str) -> HashMap<String, String> {
 }
 
 /// The items of the studies.
-pub(crate) fn stored() -> impl Iterator<Item = Encoded> {
+pub fn stored() -> impl Iterator<Item = Encoded> {
     STUDIES.into_iter().map(|study| {
         let (site, id) = (SiteId::parse(study.site).unwrap(), FhirId::parse(study.id).unwrap());
         table::write::encode(&site, &id, &document(study)).unwrap()
@@ -599,7 +599,7 @@ pub(crate) fn stored() -> impl Iterator<Item = Encoded> {
 }
 
 /// Whether a study was served for a case. Fails on what the case does not allow.
-pub(crate) fn check(case: &Case, Exchange { payload, reason }: Exchange) -> Result<bool, String> {
+pub fn check(case: &Case, Exchange { payload, reason }: Exchange) -> Result<bool, String> {
     let Ok(response) = payload else {
         return match reason.as_str() {
             "event_malformed" if !case.mutations.is_empty() || case.repeated.is_some() => Ok(false),
@@ -622,16 +622,23 @@ pub(crate) fn check(case: &Case, Exchange { payload, reason }: Exchange) -> Resu
 }
 
 /// Whether the response is to a read of a study. Fails if that is not `granted`, or the response not as it should be.
-pub(crate) fn is_served(response: &Value, granted: impl Fn(Study) -> bool) -> Result<bool, String> {
+pub fn is_served(response: &Value, granted: impl Fn(Study) -> bool) -> Result<bool, String> {
     let tag = header(response, "etag").unwrap_or_default();
     if let Some(study) = STUDIES.into_iter().find(|study| tag.contains(&format!("of-{}", study.id))) {
         if !granted(study) {
-            return Err(format!("{} for a study that no token of the request grants", response["statusCode"]));
+            return Err(format!(
+                "{} for a study that no token of the request grants",
+                response["statusCode"]
+            ));
         }
         let body = text(response)?;
         let is_cut = body.contains("SUBSETTED");
         let is_whole = body.is_empty() || body == document(study);
-        return if is_whole || is_cut { Ok(true) } else { Err("not the document as it is stored".to_owned()) };
+        return if is_whole || is_cut {
+            Ok(true)
+        } else {
+            Err("not the document as it is stored".to_owned())
+        };
     }
     let leaks = |text: &str| [IN_DOCUMENT, IN_CLAIMS, IN_EVENT].iter().any(|secret| text.contains(secret));
     if leaks(&response.to_string()) || leaks(&text(response)?) {
@@ -667,7 +674,7 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
 }
 
 /// The body as the client reads it.
-pub(crate) fn text(response: &Value) -> Result<String, String> {
+pub fn text(response: &Value) -> Result<String, String> {
     let body = response["body"].as_str().unwrap_or_default();
     if response["isBase64Encoded"] != true {
         return Ok(body.to_owned());

@@ -4,19 +4,30 @@
 //! sets how many cases each test tries (1,000 without it), and `FUZZ_SEED` repeats a run: every run prints its seed.
 //! `fuzz/` makes cases of the same grammar from what libFuzzer gives it, and checks them in the same way.
 
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "public for fuzz/ only"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
-pub(crate) mod events;
-pub(crate) mod items;
-pub(crate) mod oracle;
+pub mod events;
+pub mod items;
+pub mod oracle;
 
 use std::cell::RefCell;
 
+#[cfg(test)]
+use proptest::prop_oneof;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::Value;
 use testkit::runtime_api::Function;
 use tokio::runtime::Runtime;
+
+#[cfg(not(test))]
+use crate::prop_oneof;
 
 /// Lambda's limit on the response to one invocation.
 const MAX_PAYLOAD_BYTES: usize = 6_291_556;
@@ -54,11 +65,11 @@ fn random_seed() -> u64 {
 }
 
 /// What came of one event.
-pub(crate) struct Exchange {
+pub struct Exchange {
     /// The response, or the error that was reported for the invocation.
-    pub(crate) payload: Result<Value, String>,
+    pub payload: Result<Value, String>,
     /// The `reason` of the audit line.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// Hands `event` to the function. Fails on what no event may cause: a panic, no audit line or more than one, a
@@ -71,11 +82,11 @@ async fn exchange(function: &mut Function, event: String, secrets: &[String]) ->
             break reason;
         }
     };
-    Ok(Exchange { payload: payload(sent, secrets)?, reason })
+    Ok(Exchange { payload: payload(&sent, secrets)?, reason })
 }
 
 /// The `reason` of a log line, if it is an audit line.
-pub(crate) fn audited(line: &str, secrets: &[String]) -> Result<Option<String>, String> {
+pub fn audited(line: &str, secrets: &[String]) -> Result<Option<String>, String> {
     if let Some(length) = leaked(line, secrets) {
         return Err(format!("a log line repeats {length} bytes of a secret"));
     }
@@ -93,8 +104,8 @@ pub(crate) fn audited(line: &str, secrets: &[String]) -> Result<Option<String>, 
 }
 
 /// What was sent for an event, or the error that was reported.
-pub(crate) fn payload(
-    sent: Result<impl AsRef<[u8]>, impl AsRef<[u8]>>,
+pub fn payload(
+    sent: &Result<impl AsRef<[u8]>, impl AsRef<[u8]>>,
     secrets: &[String],
 ) -> Result<Result<Value, String>, String> {
     match sent.as_ref().map(AsRef::as_ref).map_err(AsRef::as_ref) {
