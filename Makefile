@@ -73,6 +73,16 @@ fuzz: fuzz-events ## Try tokens, documents, items and loads with many random inp
 fuzz-events: ## Try the function with many random events (FUZZ_CASES, FUZZ_SECONDS, FUZZ_SEED)
 	FUZZ_CASES=$(FUZZ_CASES) $(FUZZ) --test fuzz events
 
+FUZZ_TARGETS ?= token event item subset reader check
+# Folders with data of others, from which inputs are taken as well.
+FUZZ_SEEDS ?= $(wildcard ../shared/vectors ../shared/imagingstudies ../shared/cases)
+
+# No sanitizer: the code is safe Rust, and a stable toolchain is enough.
+fuzz-guided: .venv/fuzz/bin/cargo-fuzz ## Steer inputs by the code that they reach, with libFuzzer (FUZZ_TARGETS, FUZZ_SECONDS each, FUZZ_SEEDS)
+	fuzz/seed $(FUZZ_SEEDS)
+	for target in $(FUZZ_TARGETS); do .venv/fuzz/bin/cargo-fuzz run --sanitizer none $$target -- \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=10 -dict=fuzz/corpus/json.dict || exit 1; done
+
 # Each part resumes where it stopped. MUTANTS=diff tries only what differs from the branch MUTANTS_BASE.
 MUTANTS_PARTS ?= auth api table store function r4 studies
 
@@ -186,6 +196,9 @@ $(BUILD):
 
 target/pgo/%.profdata: $(SOURCES) tools/profile tools/llvm .venv/lambda/ready
 	PATH="$(CURDIR)/.venv/lambda/bin:$$PATH" tools/profile $* $@
+
+.venv/fuzz/bin/cargo-fuzz:
+	cargo install --quiet --locked --root .venv/fuzz cargo-fuzz@0.13.2
 
 .venv/cyclonedx/bin/cargo-cyclonedx:
 	cargo install --quiet --locked --root .venv/cyclonedx cargo-cyclonedx@0.5.9

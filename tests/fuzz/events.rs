@@ -11,13 +11,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, json};
 use table::id::{FhirId, SiteId};
+use table::write::Encoded;
 use testkit::signer::Signer;
 use tokio::net::TcpListener;
 
 use super::oracle::{SECOND_ISSUER, Study, may_read};
-use super::*;
+use super::{prop_oneof, *};
 
-const STUDIES: [Study; 4] = [
+pub const STUDIES: [Study; 4] = [
     Study { site: "4", id: "a", subject: "Patient/1" },
     Study { site: "4", id: "b", subject: "Patient/2" },
     Study { site: "4", id: "c", subject: "https://other.example/fhir/Patient/1" },
@@ -285,7 +286,7 @@ enum Damage {
 }
 
 #[derive(Clone, Debug)]
-struct Case {
+pub struct Case {
     tokens: Vec<Token>,
     scheme: &'static str,
     study: Study,
@@ -338,7 +339,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     (0_usize..64, kind).prop_map(|(place, kind)| Mutation { place, kind })
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub fn case() -> impl Strategy<Value = Case> {
     let header = select(vec![
         ("accept", "application/fhir+json"),
         ("accept", "*/*"),
@@ -395,8 +396,8 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// The event, and the tokens in it.
-    fn event(&self) -> (String, Vec<String>) {
+    /// The event, and what of it no log line may repeat.
+    pub fn event(&self) -> (String, Vec<String>) {
         let tokens: Vec<_> = self.tokens.iter().map(Token::encoded).collect();
         let authorization: Vec<_> = tokens.iter().map(|token| format!("{}{token}", self.scheme)).collect();
         let mut event =
@@ -409,7 +410,9 @@ impl Case {
             let value = &event[name];
             text = format!("{{\"{name}\":{value},{}", &text[1..]);
         }
-        (text, tokens)
+        let signatures = tokens.iter().filter_map(|token| Some(token.rsplit_once('.')?.1.to_owned()));
+        let signatures = signatures.filter(|signature| !signature.is_empty());
+        (text, signatures.chain([IN_CLAIMS, IN_DOCUMENT, IN_EVENT].map(str::to_owned)).collect())
     }
 
     fn path(&self) -> String {
@@ -577,64 +580,90 @@ fn apply(event: &mut Value, mutation: &Mutation) {
     }
 }
 
+/// The environment of a function that reads the table at `endpoint` and trusts both issuers.
+pub fn environment(endpoint: &str) -> HashMap<String, String> {
+    let mut environment = local::environment(endpoint);
+    for variable in ["JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS"] {
+        environment.remove(variable);
+    }
+    environment.insert("JWT_ISSUERS".to_owned(), issuers());
+    environment
+}
+
+/// The items of the studies.
+pub fn stored() -> impl Iterator<Item = Encoded> {
+    STUDIES.into_iter().map(|study| {
+        let (site, id) = (SiteId::parse(study.site).unwrap(), FhirId::parse(study.id).unwrap());
+        table::write::encode(&site, &id, &document(study)).unwrap()
+    })
+}
+
+/// Whether a study was served for a case. Fails on what the case does not allow.
+pub fn check(case: &Case, Exchange { payload, reason }: Exchange) -> Result<bool, String> {
+    let Ok(response) = payload else {
+        return match reason.as_str() {
+            "event_malformed" if !case.mutations.is_empty() || case.repeated.is_some() => Ok(false),
+            _ => Err(format!("an error instead of a response ({reason})")),
+        };
+    };
+    let status = response["statusCode"].as_u64().unwrap();
+    if case.must_be_served() && status != 200 {
+        return Err(format!("{status} ({reason}) for a read that the token grants"));
+    }
+    if is_served(&response, |study| case.granted(study))? {
+        return Ok(true);
+    }
+    match status {
+        304 if case.route != "metadata" => Err("304 for no study".to_owned()),
+        200 if case.route == "metadata" && case.method == "HEAD" && text(&response)?.is_empty() => Ok(false),
+        200 if !text(&response)?.contains("CapabilityStatement") => Err("200 for no study".to_owned()),
+        _ => Ok(false),
+    }
+}
+
+/// Whether the response is to a read of a study. Fails if that is not `granted`, or the response not as it should be.
+pub fn is_served(response: &Value, granted: impl Fn(Study) -> bool) -> Result<bool, String> {
+    let tag = header(response, "etag").unwrap_or_default();
+    if let Some(study) = STUDIES.into_iter().find(|study| tag.contains(&format!("of-{}", study.id))) {
+        if !granted(study) {
+            return Err(format!(
+                "{} for a study that no token of the request grants",
+                response["statusCode"]
+            ));
+        }
+        let body = text(response)?;
+        let is_cut = body.contains("SUBSETTED");
+        let is_whole = body.is_empty() || body == document(study);
+        return if is_whole || is_cut {
+            Ok(true)
+        } else {
+            Err("not the document as it is stored".to_owned())
+        };
+    }
+    let leaks = |text: &str| [IN_DOCUMENT, IN_CLAIMS, IN_EVENT].iter().any(|secret| text.contains(secret));
+    if leaks(&response.to_string()) || leaks(&text(response)?) {
+        return Err("a leak in the response".to_owned());
+    }
+    Ok(false)
+}
+
 #[test]
 fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
     let runtime = Runtime::new().unwrap();
     let (table, address) =
         runtime.block_on(async { local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await });
-    for study in STUDIES {
-        let (site, id) = (SiteId::parse(study.site).unwrap(), FhirId::parse(study.id).unwrap());
-        runtime
-            .block_on(local::put_items(&table, table::write::encode(&site, &id, &document(study)).unwrap()));
+    for items in stored() {
+        runtime.block_on(local::put_items(&table, items));
     }
-    let mut environment = local::environment(&format!("http://{address}"));
-    for variable in ["JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS"] {
-        environment.remove(variable);
-    }
-    environment.insert("JWT_ISSUERS".to_owned(), issuers());
+    let environment = environment(&format!("http://{address}"));
     let mut function = runtime.block_on(Function::start(env!("CARGO_BIN_EXE_bootstrap"), &environment));
     let (mut events, mut served) = (0, 0);
     for_each(&runtime, case(), async |case| {
-        let (event, tokens) = case.event();
-        let signatures = tokens.iter().filter_map(|token| Some(token.rsplit_once('.')?.1));
-        let mut secrets: Vec<_> = signatures.filter(|signature| !signature.is_empty()).collect();
-        secrets.extend([IN_CLAIMS, IN_DOCUMENT, IN_EVENT]);
-        let Exchange { payload, reason } = exchange(&mut function, event, &secrets).await?;
+        let (event, secrets) = case.event();
+        let exchange = exchange(&mut function, event, &secrets).await?;
         events += 1;
-        let Ok(response) = payload else {
-            return match reason.as_str() {
-                "event_malformed" if !case.mutations.is_empty() || case.repeated.is_some() => Ok(()),
-                _ => Err(format!("an error instead of a response ({reason})")),
-            };
-        };
-        let status = response["statusCode"].as_u64().unwrap();
-        if case.must_be_served() && status != 200 {
-            return Err(format!("{status} ({reason}) for a read that the token grants"));
-        }
-        let body = text(&response)?;
-        if let Some(study) = STUDIES.into_iter().find(|study| {
-            header(&response, "etag").is_some_and(|tag| tag.contains(&format!("of-{}", study.id)))
-        }) {
-            served += 1;
-            if !case.granted(study) {
-                return Err(format!("{status} for a study that no token of the request grants"));
-            }
-            let cut = body.contains("SUBSETTED");
-            let whole = body.is_empty() || body == document(study);
-            return if whole || cut { Ok(()) } else { Err("not the document as it is stored".to_owned()) };
-        }
-        match status {
-            304 if case.route != "metadata" => Err("304 for no study".to_owned()),
-            200 if case.route == "metadata" && case.method == "HEAD" && body.is_empty() => Ok(()),
-            200 if !body.contains("CapabilityStatement") => Err("200 for no study".to_owned()),
-            _ if [IN_DOCUMENT, IN_CLAIMS, IN_EVENT]
-                .iter()
-                .any(|secret| response.to_string().contains(secret)) =>
-            {
-                Err("a leak in the response".to_owned())
-            }
-            _ => Ok(()),
-        }
+        served += u32::from(check(&case, exchange)?);
+        Ok(())
     });
     eprintln!("{events} events, {served} studies served");
     assert!(served * 20 > events, "only {served} of {events} events were served: the grammar has rotted");
@@ -645,7 +674,7 @@ fn no_event_reads_more_than_its_token_grants_nor_breaks_the_function() {
 }
 
 /// The body as the client reads it.
-fn text(response: &Value) -> Result<String, String> {
+pub fn text(response: &Value) -> Result<String, String> {
     let body = response["body"].as_str().unwrap_or_default();
     if response["isBase64Encoded"] != true {
         return Ok(body.to_owned());

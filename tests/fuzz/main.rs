@@ -2,20 +2,32 @@
 //!
 //! What may be served is decided by [`oracle`], which was written from the rules and not from the code. `FUZZ_CASES`
 //! sets how many cases each test tries (1,000 without it), and `FUZZ_SEED` repeats a run: every run prints its seed.
+//! `fuzz/` makes cases of the same grammar from what libFuzzer gives it, and checks them in the same way.
 
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "public for fuzz/ only"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
-mod events;
-mod items;
-mod oracle;
+pub mod events;
+pub mod items;
+pub mod oracle;
 
 use std::cell::RefCell;
 
+#[cfg(test)]
+use proptest::prop_oneof;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::Value;
 use testkit::runtime_api::Function;
 use tokio::runtime::Runtime;
+
+#[cfg(not(test))]
+use crate::prop_oneof;
 
 /// Lambda's limit on the response to one invocation.
 const MAX_PAYLOAD_BYTES: usize = 6_291_556;
@@ -53,50 +65,69 @@ fn random_seed() -> u64 {
 }
 
 /// What came of one event.
-struct Exchange {
+pub struct Exchange {
     /// The response, or the error that was reported for the invocation.
-    payload: Result<Value, String>,
+    pub payload: Result<Value, String>,
     /// The `reason` of the audit line.
-    reason: String,
+    pub reason: String,
 }
 
 /// Hands `event` to the function. Fails on what no event may cause: a panic, no audit line or more than one, a
 /// response that Lambda does not accept, or a log line or reported error with one of `secrets` in it.
-async fn exchange(function: &mut Function, event: String, secrets: &[&str]) -> Result<Exchange, String> {
+async fn exchange(function: &mut Function, event: String, secrets: &[String]) -> Result<Exchange, String> {
     let sent = function.exchange(event).await.payload;
-    let leaks = |text: &str| secrets.iter().find(|secret| text.contains(**secret)).map(|s| s.len());
     let reason = loop {
         let line = function.line().await.ok_or("the function ended")?;
-        if let Some(length) = leaks(&line) {
-            return Err(format!("a log line repeats {length} bytes of a secret"));
-        }
-        let line: Value = serde_json::from_str(&line).map_err(|_| "a log line is not JSON")?;
-        if line["target"] == "imaging_study::audit" {
-            break line["reason"].as_str().ok_or("an audit line without a reason")?.to_owned();
-        }
-        if line["message"] == "panicked" {
-            return Err(format!("a panic at {}", line["at"]));
+        if let Some(reason) = audited(&line, secrets)? {
+            break reason;
         }
     };
-    if reason == "panicked" {
-        return Err("a panic".to_owned());
+    Ok(Exchange { payload: payload(&sent, secrets)?, reason })
+}
+
+/// The `reason` of a log line, if it is an audit line.
+pub fn audited(line: &str, secrets: &[String]) -> Result<Option<String>, String> {
+    if let Some(length) = leaked(line, secrets) {
+        return Err(format!("a log line repeats {length} bytes of a secret"));
     }
-    let payload = match sent {
-        Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => return Err("the response is too large".to_owned()),
+    let line: Value = serde_json::from_str(line).map_err(|_| "a log line is not JSON")?;
+    if line["message"] == "panicked" {
+        return Err(format!("a panic at {}", line["at"]));
+    }
+    if line["target"] != "imaging_study::audit" {
+        return Ok(None);
+    }
+    match line["reason"].as_str().ok_or("an audit line without a reason")? {
+        "panicked" => Err("a panic".to_owned()),
+        reason => Ok(Some(reason.to_owned())),
+    }
+}
+
+/// What was sent for an event, or the error that was reported.
+pub fn payload(
+    sent: &Result<impl AsRef<[u8]>, impl AsRef<[u8]>>,
+    secrets: &[String],
+) -> Result<Result<Value, String>, String> {
+    match sent.as_ref().map(AsRef::as_ref).map_err(AsRef::as_ref) {
+        Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => Err("the response is too large".to_owned()),
         Ok(bytes) => {
-            let response = serde_json::from_slice(&bytes).map_err(|_| "the response is not JSON")?;
+            let response = serde_json::from_slice(bytes).map_err(|_| "the response is not JSON")?;
             accepted_by_lambda(&response)?;
-            Ok(response)
+            Ok(Ok(response))
         }
         Err(bytes) => {
-            let error = String::from_utf8_lossy(&bytes).into_owned();
-            if let Some(length) = leaks(&error) {
+            let error = String::from_utf8_lossy(bytes).into_owned();
+            if let Some(length) = leaked(&error, secrets) {
                 return Err(format!("the reported error repeats {length} bytes of a secret"));
             }
-            Err(error)
+            Ok(Err(error))
         }
-    };
-    Ok(Exchange { payload, reason })
+    }
+}
+
+/// The length of a secret that is in the text.
+fn leaked(text: &str, secrets: &[String]) -> Option<usize> {
+    secrets.iter().find(|secret| text.contains(*secret)).map(String::len)
 }
 
 /// The response format that API Gateway's proxy integrations accept.

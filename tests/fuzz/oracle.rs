@@ -4,18 +4,18 @@ use serde_json::Value;
 
 /// A stored study, as far as access depends on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Study {
-    pub(crate) site: &'static str,
-    pub(crate) id: &'static str,
-    pub(crate) subject: &'static str,
+pub struct Study {
+    pub site: &'static str,
+    pub id: &'static str,
+    pub subject: &'static str,
 }
 
 /// The second issuer. It speaks for site 5 only, and its administrators read all that it speaks for.
-pub(crate) const SECOND_ISSUER: &str = "https://second.example";
+pub const SECOND_ISSUER: &str = "https://second.example";
 
 /// Whether a token with these claims, whose signature holds, grants reading `study` at `now` (seconds since 1970) to a
 /// client without a certificate.
-pub(crate) fn may_read(claims: &Value, study: Study, now: f64) -> bool {
+pub fn may_read(claims: &Value, study: Study, now: f64) -> bool {
     is_for_this_service(claims)
         && is_valid_at(claims, now)
         && grants_site(claims, study.site)
