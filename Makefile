@@ -39,6 +39,19 @@ test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONL
 test: ## Run all tests; they need no service, no account and no container
 	cargo test --workspace --locked
 
+# The Debian packages gcc-aarch64-linux-gnu and qemu-user-static. Optimized, because an emulated read must keep DynamoDB's
+# time limits all the same.
+test-arm64: export TEST_RUNNER := qemu-aarch64-static -L /usr/aarch64-linux-gnu
+test-arm64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER := $(TEST_RUNNER)
+test-arm64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := aarch64-linux-gnu-gcc
+test-arm64: export CARGO_PROFILE_DEV_OPT_LEVEL := 1
+test-arm64: export CARGO_PROFILE_DEV_DEBUG := 0
+test-arm64: export RUST_TEST_THREADS := 2
+
+test-arm64: ## Run the function's tests for arm64, emulated by QEMU, but the one that counts threads: QEMU has its own
+	rustup target add $(TARGET_arm64)
+	cargo test --locked --target $(TARGET_arm64) --test service --test function --test published -- --skip one_thread_does_everything
+
 # Folders with data of others, whose licenses are their own: Project Wycheproof's JSON Web Signature and key vectors,
 # and ImagingStudy documents of other producers.
 test-collected: ## Run the tests on data of others (VECTORS_DIR, STUDIES_DIR)

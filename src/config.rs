@@ -445,14 +445,7 @@ mod tests {
             (
                 "JWT_ALGORITHMS",
                 &[
-                    "none",
-                    "HS256",
-                    "rs256",
-                    "RS256,",
-                    ",",
-                    "RS256,RS256",
-                    "RS256 ES256",
-                    "ES512",
+                    "none", "HS256", "rs256", "RS256,", ",", "RS256,RS256", "RS256 ES256", "ES512",
                     "RS256,HS256",
                 ],
             ),

@@ -1,12 +1,7 @@
 //! What the targets share: the service in this process, over a table in memory, and the grammars and checks of
 //! `tests/fuzz`.
 
-#[allow(
-    dead_code,
-    unused_imports,
-    clippy::unwrap_used,
-    reason = "its tests and their random cases are not in use here"
-)]
+#[allow(dead_code, unused_imports, reason = "its tests and their random cases are not in use here")]
 #[path = "../../tests/fuzz/main.rs"]
 mod tests;
 

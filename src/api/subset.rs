@@ -41,40 +41,15 @@ const ALWAYS: [&str; 7] =
 
 /// The elements of the resource that the `StructureDefinition` of R4 4.0.1 marks `isSummary`, without those in [`ALWAYS`].
 const SUMMARY: [&str; 18] = [
-    "identifier",
-    "modality",
-    "encounter",
-    "started",
-    "basedOn",
-    "referrer",
-    "interpreter",
-    "endpoint",
-    "numberOfSeries",
-    "numberOfInstances",
-    "procedureReference",
-    "procedureCode",
-    "location",
-    "reasonCode",
-    "reasonReference",
-    "note",
-    "description",
-    "series",
+    "identifier", "modality", "encounter", "started", "basedOn", "referrer", "interpreter", "endpoint",
+    "numberOfSeries", "numberOfInstances", "procedureReference", "procedureCode", "location", "reasonCode",
+    "reasonReference", "note", "description", "series",
 ];
 
 /// The summary elements of a series: without `instance`, the bulk of a large study.
 const SERIES_SUMMARY: [&str; 12] = [
-    "modifierExtension",
-    "uid",
-    "number",
-    "modality",
-    "description",
-    "numberOfInstances",
-    "endpoint",
-    "bodySite",
-    "laterality",
-    "specimen",
-    "started",
-    "performer",
+    "modifierExtension", "uid", "number", "modality", "description", "numberOfInstances", "endpoint",
+    "bodySite", "laterality", "specimen", "started", "performer",
 ];
 
 impl Subset {

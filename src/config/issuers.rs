@@ -44,22 +44,8 @@ const SITES: Name = Name { variable: "", member: "sites" };
 
 /// The members of an element.
 const MEMBERS: [Name; 16] = [
-    ISSUER,
-    AUDIENCE,
-    JWKS_URL,
-    JWKS_SECRET,
-    JWKS,
-    ALGORITHMS,
-    SITE_CLAIM,
-    ALL_SITES,
-    PATIENT_CLAIM,
-    FHIR_USER_CLAIM,
-    SUBJECT_CLAIM,
-    SMART_SCOPES,
-    SCOPE_PREFIX,
-    IGNORED_SCOPES,
-    SUBJECT_BASE_URLS,
-    SITES,
+    ISSUER, AUDIENCE, JWKS_URL, JWKS_SECRET, JWKS, ALGORITHMS, SITE_CLAIM, ALL_SITES, PATIENT_CLAIM,
+    FHIR_USER_CLAIM, SUBJECT_CLAIM, SMART_SCOPES, SCOPE_PREFIX, IGNORED_SCOPES, SUBJECT_BASE_URLS, SITES,
 ];
 
 /// The variables that are read here.

@@ -400,31 +400,8 @@ static CURRENCIES: [&str; 189] = [
 static DAYS_OF_WEEK: [&str; 7] = ["fri", "mon", "sat", "sun", "thu", "tue", "wed"];
 
 static EVENT_TIMING: [&str; 26] = [
-    "AC",
-    "ACD",
-    "ACM",
-    "ACV",
-    "AFT",
-    "AFT.early",
-    "AFT.late",
-    "C",
-    "CD",
-    "CM",
-    "CV",
-    "EVE",
-    "EVE.early",
-    "EVE.late",
-    "HS",
-    "MORN",
-    "MORN.early",
-    "MORN.late",
-    "NIGHT",
-    "NOON",
-    "PC",
-    "PCD",
-    "PCM",
-    "PCV",
-    "PHS",
+    "AC", "ACD", "ACM", "ACV", "AFT", "AFT.early", "AFT.late", "C", "CD", "CM", "CV", "EVE", "EVE.early",
+    "EVE.late", "HS", "MORN", "MORN.early", "MORN.late", "NIGHT", "NOON", "PC", "PCD", "PCM", "PCV", "PHS",
     "WAKE",
 ];
 
@@ -442,27 +419,15 @@ static OPERATION_PARAMETER_USE: [&str; 2] = ["in", "out"];
 static QUANTITY_COMPARATOR: [&str; 4] = ["<", "<=", ">", ">="];
 
 static RELATED_ARTIFACT_TYPE: [&str; 8] = [
-    "citation",
-    "composed-of",
-    "depends-on",
-    "derived-from",
-    "documentation",
-    "justification",
-    "predecessor",
+    "citation", "composed-of", "depends-on", "derived-from", "documentation", "justification", "predecessor",
     "successor",
 ];
 
 static SORT_DIRECTION: [&str; 2] = ["ascending", "descending"];
 
 static TRIGGER_TYPE: [&str; 8] = [
-    "data-access-ended",
-    "data-accessed",
-    "data-added",
-    "data-changed",
-    "data-modified",
-    "data-removed",
-    "named-event",
-    "periodic",
+    "data-access-ended", "data-accessed", "data-added", "data-changed", "data-modified", "data-removed",
+    "named-event", "periodic",
 ];
 
 static UNITS_OF_TIME: [&str; 7] = ["a", "d", "h", "min", "mo", "s", "wk"];
@@ -960,12 +925,7 @@ static IMAGING_STUDY_SERIES_PERFORMER: Type = Type {
             "actor",
             Required,
             Reference(&[
-                "Practitioner",
-                "PractitionerRole",
-                "Organization",
-                "CareTeam",
-                "Patient",
-                "Device",
+                "Practitioner", "PractitionerRole", "Organization", "CareTeam", "Patient", "Device",
                 "RelatedPerson",
             ]),
         ),
@@ -1144,12 +1104,7 @@ static SIGNATURE: Type = Type {
             "onBehalfOf",
             Optional,
             Reference(&[
-                "Practitioner",
-                "PractitionerRole",
-                "RelatedPerson",
-                "Patient",
-                "Device",
-                "Organization",
+                "Practitioner", "PractitionerRole", "RelatedPerson", "Patient", "Device", "Organization",
             ]),
         ),
         element("sigFormat", Optional, P(Primitive::MimeType)),
@@ -1160,12 +1115,7 @@ static SIGNATURE: Type = Type {
             "who",
             Required,
             Reference(&[
-                "Practitioner",
-                "PractitionerRole",
-                "RelatedPerson",
-                "Patient",
-                "Device",
-                "Organization",
+                "Practitioner", "PractitionerRole", "RelatedPerson", "Patient", "Device", "Organization",
             ]),
         ),
     ],
@@ -1246,12 +1196,7 @@ static USAGE_CONTEXT: Type = Type {
             "valueReference",
             Required,
             Reference(&[
-                "PlanDefinition",
-                "ResearchStudy",
-                "InsurancePlan",
-                "HealthcareService",
-                "Group",
-                "Location",
+                "PlanDefinition", "ResearchStudy", "InsurancePlan", "HealthcareService", "Group", "Location",
                 "Organization",
             ]),
         ),

@@ -1,9 +1,22 @@
-//! What the operating system counts of a process: CPU time, memory, threads and open files.
+//! Processes, and what the operating system counts of one: CPU time, memory, threads and open files.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tokio::process::Command;
+
+/// Runs a program that was built with the tests: under the emulator in `TEST_RUNNER`, a program and its arguments, if
+/// that is set because they are for another processor.
+#[must_use]
+pub fn command(program: &OsStr) -> Command {
+    let runner = std::env::var("TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().map(OsStr::new).chain([program]);
+    let mut command = Command::new(words.next().unwrap_or(program));
+    command.args(words);
+    command
+}
 
 /// What can go wrong here stops a benchmark.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

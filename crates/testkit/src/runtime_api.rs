@@ -16,9 +16,11 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+
+use crate::process::command;
 
 /// A response or a log line that does not arrive within this time counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,7 +99,7 @@ impl Function {
         tasks.spawn(async move { axum::serve(listener, routes).await.expect("serving ends with the tasks") });
 
         let started = Instant::now();
-        let mut process = Command::new(binary)
+        let mut process = command(binary.as_ref())
             .env_clear()
             // Where `make coverage` counts.
             .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)))

@@ -38,16 +38,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "[ -~]{0,12}".prop_map(Value::from),
         any::<String>().prop_map(Value::from),
         select(vec![
-            ISSUER,
-            AUDIENCE,
-            "4",
-            "ES256",
-            "EdDSA",
-            "JWT",
-            "sig",
-            "verify",
-            "patient/*.rs",
-            "ADMIN"
+            ISSUER, AUDIENCE, "4", "ES256", "EdDSA", "JWT", "sig", "verify", "patient/*.rs", "ADMIN"
         ])
         .prop_map(Value::from),
     ];

@@ -9,8 +9,8 @@ use imaging_study::{Config, Service};
 use lambda_http::{Body, Request};
 use rcgen::{CertificateParams, date_time_ymd};
 use serde_json::json;
+use testkit::process::command;
 use testkit::tls::Authority;
-use tokio::process::Command;
 
 use super::support::*;
 
@@ -69,7 +69,7 @@ const BUNDLE: &str = "KEYS_CA_BUNDLE";
 async fn fetches_in_own_process(url: &str, system: &Authority, bundle: Option<&Authority>) -> bool {
     let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("system-authorities.pem");
     std::fs::write(&roots, &system.root).unwrap();
-    let status = Command::new(std::env::current_exe().unwrap())
+    let status = command(std::env::current_exe().unwrap().as_ref())
         .args(["--exact", "auth::tls::keys_are_fetched_in_own_process", "--ignored"])
         .env(URL, url)
         .env(BUNDLE, bundle.map_or("", |authority| &authority.root))
