@@ -80,6 +80,12 @@ mod tests {
         der
     }
 
+    /// In base64 this has characters that base64url does not have, and the other way around.
+    fn with_both_marks(mut der: Vec<u8>) -> Vec<u8> {
+        der[20..].fill(0xfb);
+        der
+    }
+
     #[test]
     fn public_keys_are_told_from_secrets() {
         let pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n";
@@ -97,6 +103,8 @@ mod tests {
             pkcs1(),
             BASE64_STANDARD.encode(spki()).into_bytes(),
             BASE64_URL_SAFE_NO_PAD.encode(pkcs1()).into_bytes(),
+            BASE64_STANDARD.encode(with_both_marks(pkcs1())).into_bytes(),
+            BASE64_URL_SAFE_NO_PAD.encode(with_both_marks(pkcs1())).into_bytes(),
             BASE64_STANDARD.encode(pkcs1()).replace('A', "A\n").into_bytes(),
         ] {
             assert!(is_public_key(&secret), "{:?}", String::from_utf8_lossy(&secret));

@@ -226,13 +226,14 @@ fn resolved<'a>(api: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
-/// The function, reading from a table that holds the sample studies.
+/// The function, reading from a table that holds the sample studies: the one in `BOOTSTRAP`, or that of the tests.
 async fn function() -> Function {
     let (table, address) = local::dynamodb(TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     for path in local::sample_paths() {
         testkit::put(&table, &std::fs::read_to_string(path).unwrap()).await;
     }
-    Function::start(env!("CARGO_BIN_EXE_bootstrap"), &local::environment(&format!("http://{address}"))).await
+    let program = std::env::var("BOOTSTRAP").unwrap_or(env!("CARGO_BIN_EXE_bootstrap").to_owned());
+    Function::start(program, &local::environment(&format!("http://{address}"))).await
 }
 
 /// The headers of a response; those to REST (v1) events are in lists.
