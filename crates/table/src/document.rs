@@ -127,19 +127,18 @@ impl<'a> StudyHeader<'a> {
 
     pub(crate) fn properties(self, json: &str) -> Properties {
         Properties {
-            etag: self.etag(json),
+            etag: self.etag(|| digest(json.as_bytes())),
             last_updated: self.meta.last_updated.as_deref().and_then(seconds),
             subject: self.subject.reference.map(Cow::into_owned),
             other_subject: None,
         }
     }
 
-    /// A weak entity tag of `meta.versionId` (FHIR R4 http.html#versioning), or else of 128 bits of the document's
-    /// SHA-256.
-    pub(crate) fn etag(&self, json: &str) -> String {
+    /// A weak entity tag of `meta.versionId` (FHIR R4 http.html#versioning), or else of the document's digest.
+    pub(crate) fn etag(&self, digest: impl FnOnce() -> String) -> String {
         match &self.meta.version_id {
             Some(version) if FhirId::parse(version).is_ok() => format!("W/\"{version}\""),
-            _ => digest_tag(json),
+            _ => tag_of(&digest()),
         }
     }
 }
@@ -159,7 +158,11 @@ pub(crate) fn seconds(instant: &str) -> Option<i64> {
 /// The weak entity tag of a text without a version.
 #[must_use]
 pub fn digest_tag(text: &str) -> String {
-    format!("W/\"{}\"", digest(text.as_bytes()))
+    tag_of(&digest(text.as_bytes()))
+}
+
+fn tag_of(digest: &str) -> String {
+    format!("W/\"{digest}\"")
 }
 
 /// 128 bits of the SHA-256 digest, in hexadecimal.

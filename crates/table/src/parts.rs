@@ -25,6 +25,9 @@ impl WriteId {
     /// Characters of a write id.
     pub(crate) const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
 
+    /// Stands for any in sizes.
+    pub(crate) const ANY: Self = Self(Uuid::nil());
+
     /// A new write id, of an attempt that begins now.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {

@@ -1,6 +1,6 @@
 //! Writing a document: as text where that fits one read unit, else as gzip, in parts where that exceeds one item.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -90,8 +90,9 @@ impl Prepared {
         let key = id.key();
         let mut head = keyed(site, key.as_str());
         let mut set = |name: &str, text: String| head.insert(name.to_owned(), AttributeValue::S(text));
-        set(attribute::ETAG, header.etag(json));
-        set(attribute::DIGEST, digest(json.as_bytes()));
+        let digest = digest(json.as_bytes());
+        set(attribute::ETAG, header.etag(|| digest.clone()));
+        set(attribute::DIGEST, digest);
         if *id != key {
             set(attribute::DOCUMENT_ID, id.to_string());
         }
@@ -120,7 +121,7 @@ impl Prepared {
             }
         }
         let prepared = Self { site: site.clone(), id: id.clone(), head, pieces };
-        if item_size(&prepared.head(WriteId::new(UNIX_EPOCH))) > sizes.item {
+        if prepared.head_size() > sizes.item {
             return Err(EncodeError::HeadTooLarge);
         }
         Ok(prepared)
@@ -166,13 +167,19 @@ impl Prepared {
 
     /// The sizes of its items, in bytes.
     pub fn item_sizes(&self) -> impl Iterator<Item = usize> {
-        let write = WriteId::new(UNIX_EPOCH);
         let frame = |key: String| item_size(&keyed(&self.site, &key)) + attribute::DOCUMENT.len();
         let parts = self
-            .part_keys(write)
+            .part_keys(WriteId::ANY)
             .zip(&self.pieces)
             .map(move |(key, piece)| frame(key) + piece.as_ref().len());
-        parts.chain([item_size(&self.head(write))])
+        parts.chain([self.head_size()])
+    }
+
+    fn head_size(&self) -> usize {
+        let keys: Vec<_> = self.part_keys(WriteId::ANY).map(AttributeValue::S).collect();
+        let parts =
+            if keys.is_empty() { 0 } else { attribute::PARTS.len() + value_size(&AttributeValue::L(keys)) };
+        item_size(&self.head) + attribute::WRITE_ID.len() + WriteId::LENGTH + parts
     }
 
     fn head(&self, write: WriteId) -> Item {
@@ -202,17 +209,18 @@ fn keyed(site: &SiteId, key: &str) -> Item {
 /// for a list three bytes and one for each element.
 #[must_use]
 pub fn item_size(item: &Item) -> usize {
-    fn value(attribute: &AttributeValue) -> usize {
-        match attribute {
-            AttributeValue::S(text) => text.len(),
-            AttributeValue::B(bytes) => bytes.as_ref().len(),
-            AttributeValue::L(elements) => {
-                3 + elements.iter().map(|element| 1 + value(element)).sum::<usize>()
-            }
-            _ => 0,
+    item.iter().map(|(name, value)| name.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::L(elements) => {
+            3 + elements.iter().map(|element| 1 + value_size(element)).sum::<usize>()
         }
+        _ => 0,
     }
-    item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }
 
 #[cfg(test)]
@@ -342,7 +350,7 @@ mod tests {
         for json in [study(""), study(&noise(20_000)), study(&noise(2_000_000))] {
             let (site, id) = (SiteId::parse("4").unwrap(), FhirId::parse("A").unwrap());
             let prepared = Prepared::new(&site, &id, &json, Sizes::DYNAMODB).unwrap();
-            let Encoded { head, parts } = prepared.items(WriteId::new(UNIX_EPOCH));
+            let Encoded { head, parts } = prepared.items(WriteId::new(std::time::UNIX_EPOCH));
             let sizes: Vec<_> = parts.iter().chain([&head]).map(item_size).collect();
             assert_eq!(prepared.item_sizes().collect::<Vec<_>>(), sizes);
         }
