@@ -7,19 +7,20 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
+    let Ok(data) = str::from_utf8(data) else { return Corpus::Reject };
     let checked = Study::parse(data);
     match &checked {
-        Ok(study) => assert_eq!(study.json().as_bytes(), data.trim_ascii()),
+        Ok(study) => assert_eq!(study.json(), data.trim_ascii()),
         Err(rejected) => assert!((1..=MAX_PROBLEMS).contains(&rejected.problems.len())),
     }
-    if serde_json::from_slice::<&RawValue>(data).is_err() {
+    if serde_json::from_str::<&RawValue>(data).is_err() {
         return Corpus::Keep;
     }
     let spaced = Study::parse(&spaced(data));
     assert_eq!(checked.as_ref().err(), spaced.as_ref().err(), "spaces change the verdict");
     // In another order, and without escapes. Not every number has a `Value`.
-    if let (Ok(_), Ok(value)) = (checked, serde_json::from_slice::<Value>(data))
-        && let Err(rejected) = Study::parse(value.to_string().as_bytes())
+    if let (Ok(_), Ok(value)) = (checked, serde_json::from_str::<Value>(data))
+        && let Err(rejected) = Study::parse(&value.to_string())
     {
         panic!("rejected once it is written again: {rejected}");
     }
@@ -27,21 +28,21 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 });
 
 /// The same JSON with a space beside every mark.
-fn spaced(json: &[u8]) -> Vec<u8> {
-    let (mut out, mut in_string, mut is_escaped) = (Vec::with_capacity(json.len() * 2), false, false);
-    for &byte in json {
-        let is_mark = !in_string && b"{}[]:,".contains(&byte);
+fn spaced(json: &str) -> String {
+    let (mut out, mut in_string, mut is_escaped) = (String::with_capacity(json.len() * 2), false, false);
+    for character in json.chars() {
+        let is_mark = !in_string && "{}[]:,".contains(character);
         if is_mark {
-            out.push(b' ');
+            out.push(' ');
         }
-        out.push(byte);
+        out.push(character);
         if is_mark {
-            out.push(b' ');
+            out.push(' ');
         }
-        match byte {
+        match character {
             _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = in_string,
-            b'"' => in_string = !in_string,
+            '\\' => is_escaped = in_string,
+            '"' => in_string = !in_string,
             _ => {}
         }
     }

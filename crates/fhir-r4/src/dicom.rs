@@ -240,14 +240,12 @@ fn urn<'t>(urn: Option<&'t Text<'_>>) -> Option<&'t str> {
 
 /// DICOM PS3.5 §9.1: at most 64 digits and dots; numbers without leading zeros, the first one at most 2.
 fn is_uid(text: &str) -> bool {
-    let is_number = |component: &str| {
-        !component.is_empty()
-            && component.bytes().all(|digit| digit.is_ascii_digit())
-            && (component == "0" || !component.starts_with('0'))
-    };
-    let mut components = text.split('.');
+    let is_number =
+        |component: &[u8]| component == b"0" || component.first().is_some_and(|digit| *digit != b'0');
+    let mut components = text.as_bytes().split(|byte| *byte == b'.');
     text.len() <= 64
-        && matches!(components.next(), Some("0" | "1" | "2"))
+        && matches!(components.next(), Some(b"0" | b"1" | b"2"))
+        && text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit())
         && text.contains('.')
         && components.all(is_number)
 }

@@ -64,21 +64,21 @@ impl Primitive {
         if text.is_empty() {
             return Err("must not be an empty string".to_owned());
         }
-        if text.chars().any(|c| c < ' ' && !"\t\r\n".contains(c)) {
+        if text.bytes().any(|byte| byte < b' ' && !is_space(byte)) {
             return Err("must not have control characters".to_owned());
         }
-        let spaced = text.contains([' ', '\t', '\r', '\n']);
         let (fits, reason) = match self {
             Self::String | Self::Markdown => {
-                (text.chars().nth(LONGEST_STRING).is_none(), "must not exceed 1048576 characters")
+                let fits = text.len() <= LONGEST_STRING || text.chars().nth(LONGEST_STRING).is_none();
+                (fits, "must not exceed 1048576 characters")
             }
             Self::Uri | Self::Url | Self::Canonical | Self::ElementId => {
-                (!spaced, "must not have white space")
+                (!text.bytes().any(is_space), "must not have white space")
             }
-            Self::Code => {
-                let single = text.split([' ', '\t', '\r', '\n']).all(|word| !word.is_empty());
-                (single, "must not have white space but single spaces between words")
-            }
+            Self::Code => (
+                text.as_bytes().split(|byte| is_space(*byte)).all(|word| !word.is_empty()),
+                "must not have white space but single spaces between words",
+            ),
             Self::Id => (FhirId::parse(text).is_ok(), "must be 1 to 64 letters, digits, '.' or '-'"),
             Self::Base64Binary => (is_base64(text), "must be base64"),
             Self::Date => (is_date(text), "must be a date that exists, as YYYY, YYYY-MM or YYYY-MM-DD"),
@@ -108,6 +108,10 @@ impl Primitive {
         };
         format!("must be {wanted}, not {found}")
     }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 fn is_base64(text: &str) -> bool {

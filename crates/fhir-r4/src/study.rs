@@ -1,11 +1,11 @@
 //! A document that has been checked, and what is wrong with others.
 
-use serde_json::value::RawValue;
 use table::id::FhirId;
 use thiserror::Error;
 
 use super::problem::Problem;
 use super::walk::Walk;
+use super::work::count;
 
 /// A valid FHIR R4 `ImagingStudy`, in its original bytes.
 #[derive(Clone)]
@@ -16,14 +16,19 @@ pub struct Study {
 
 impl Study {
     /// Fails unless `json` is a FHIR R4 `ImagingStudy` with an `id`.
-    pub fn parse(json: &[u8]) -> Result<Self, ValidationError> {
+    pub fn parse(json: &str) -> Result<Self, ValidationError> {
         let invalid =
             |reason: String| ValidationError { id: None, problems: vec![Problem::whole(reason)], omitted: 0 };
-        let document: &RawValue = serde_json::from_slice(json).map_err(|error| invalid(not_json(&error)))?;
         let mut walk = Walk::default();
-        let id = walk.study(document);
+        count(json.len());
+        let id = if let Ok(members) = serde_json::from_str(json) {
+            walk.study(members)
+        } else {
+            walk.no_object(serde_json::from_str(json).map_err(|error| invalid(not_json(&error)))?);
+            None
+        };
         match id {
-            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: document.get().into() }),
+            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: json.trim_ascii().into() }),
             id => Err(ValidationError {
                 id: id.map(|id| id.to_string()),
                 problems: walk.problems,

@@ -17,6 +17,7 @@ use table::id::FhirId;
 /// Levels of objects and arrays that a document may have. JSON parsers commonly stop at 128.
 const MAX_DEPTH: usize = 100;
 
+const STUDY: &str = "ImagingStudy";
 /// The code by which a server tags a resource of which it left out elements (FHIR R4 search.html#summary).
 const SUBSETTED: &str = "SUBSETTED";
 /// The end of the extension's URL by which Microsoft's FHIR server marks a deleted resource that it keeps.
@@ -99,19 +100,23 @@ impl Walk {
         }
     }
 
+    /// Why a document is not an object that can be read.
+    pub(super) fn no_object(&mut self, document: &RawValue) {
+        self.object(&Path::root(STUDY), document);
+    }
+
     /// The document's id, if it has one that is well formed.
-    pub(super) fn study(&mut self, document: &RawValue) -> Option<FhirId> {
-        let at = Path::root("ImagingStudy");
-        let members = self.object(&at, document)?;
+    pub(super) fn study(&mut self, mut members: Members<'_>) -> Option<FhirId> {
+        let at = Path::root(STUDY);
+        self.names(&at, &mut members);
         for (_, resource) in members.objects("contained") {
             if let Some(id) = resource.text("id") {
                 let name = resource.text("resourceType").map(Cow::into_owned);
                 self.types.entry(id.into_owned()).or_insert(name);
             }
         }
-        let members = self.resource(&at, members, |name| {
-            if name == "ImagingStudy" { Ok(()) } else { Err("must be ImagingStudy") }
-        });
+        let members = self
+            .resource(&at, members, |name| if name == STUDY { Ok(()) } else { Err("must be ImagingStudy") });
         self.members(&at, &members, &elements::IMAGING_STUDY);
         if members.value("id").is_none() {
             self.problem(&at.member("id"), "is required: it becomes the key in the table");

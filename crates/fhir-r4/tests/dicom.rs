@@ -9,7 +9,7 @@ const SOP_CLASS: &str =
 fn warnings(members: &str) -> Warnings {
     let required = r#""resourceType":"ImagingStudy","id":"a","status":"available""#;
     let json = format!(r#"{{{required},"subject":{{"reference":"Patient/1"}},{members}}}"#);
-    let study = Study::parse(json.as_bytes()).map_err(|error| format!("{json}: {error}"));
+    let study = Study::parse(&json).map_err(|error| format!("{json}: {error}"));
     Warnings::of(&study.unwrap())
 }
 
@@ -142,7 +142,7 @@ fn a_hundred_warnings_of_a_kind_are_kept_and_the_rest_counted() {
 fn the_sample_studies_carry_no_warning_and_their_uids_come_from_uuids() {
     for path in local::sample_paths() {
         let json = std::fs::read_to_string(&path).unwrap();
-        let problems = Warnings::of(&Study::parse(json.as_bytes()).unwrap()).problems;
+        let problems = Warnings::of(&Study::parse(&json).unwrap()).problems;
         assert!(problems.is_empty(), "{}: {problems:?}", path.display());
         assert!(json.contains(r#""system": "urn:dicom:uid""#), "{}: no Study Instance UID", path.display());
         for uid in json.split("2.25.").skip(1) {

@@ -27,7 +27,7 @@ fn with(members: &str) -> String {
 }
 
 fn rejected(json: &str) -> ValidationError {
-    match Study::parse(json.as_bytes()) {
+    match Study::parse(json) {
         Ok(_) => panic!("accepted: {json}"),
         Err(rejected) => rejected,
     }
@@ -37,7 +37,7 @@ fn rejected(json: &str) -> ValidationError {
 fn valid_cases_are_accepted_and_others_rejected_at_their_element() {
     let wrong: Vec<_> = cases()
         .filter_map(|(path, what, document)| {
-            let found = Study::parse(document.as_bytes());
+            let found = Study::parse(&document);
             let right = match &found {
                 Ok(_) => path == "-",
                 Err(rejected) => rejected.problems.iter().any(|problem| problem.path == path),
@@ -62,9 +62,9 @@ fn each_case_is_rejected_for_one_reason() {
 #[ignore = "needs STUDIES_DIR, a folder of collected ImagingStudy documents"]
 fn collected_documents_are_accepted_in_their_own_bytes() {
     for file in local::json_files(&testkit::data_folder("STUDIES_DIR")) {
-        let bytes = fs::read(&file).unwrap();
-        match Study::parse(&bytes) {
-            Ok(study) => assert_eq!(study.json().as_bytes(), bytes.trim_ascii(), "{}", file.display()),
+        let json = fs::read_to_string(&file).unwrap();
+        match Study::parse(&json) {
+            Ok(study) => assert_eq!(study.json(), json.trim_ascii(), "{}", file.display()),
             // One of them has no id, and nothing else wrong with it.
             Err(rejected) => {
                 let paths: Vec<_> = rejected.problems.iter().map(|problem| &*problem.path).collect();
@@ -115,7 +115,7 @@ fn problems_beyond_the_twentieth_are_counted() {
 fn no_reason_contains_a_value_of_the_document() {
     for (_, what, document) in cases() {
         let document = document.replace("available", "SECRET").replace("Patient/1", "SECRET/1");
-        let Err(rejected) = Study::parse(document.as_bytes()) else { continue };
+        let Err(rejected) = Study::parse(&document) else { continue };
         let reasons = rejected.problems.iter().map(ToString::to_string).collect::<String>();
         assert!(!reasons.contains("SECRET"), "{what}: {reasons}");
     }
@@ -163,7 +163,7 @@ fn a_reason_says_what_the_element_must_be_and_what_was_found() {
 #[test]
 fn a_string_has_at_most_1048576_characters() {
     let described = |characters: usize| with(&format!(r#","description":"{}""#, "ä".repeat(characters)));
-    assert!(Study::parse(described(1_048_576).as_bytes()).is_ok());
+    assert!(Study::parse(&described(1_048_576)).is_ok());
     assert_eq!(rejected(&described(1_048_577)).problems[0].reason, "must not exceed 1048576 characters");
 }
 
@@ -175,7 +175,7 @@ fn a_document_has_at_most_a_hundred_levels() {
         let contained = format!(r#""contained":[{{"resourceType":"Encounter","id":"e","x":{x}}}]"#);
         with(&format!(r##",{contained},"encounter":{{"reference":"#e"}}"##))
     };
-    assert!(Study::parse(deep(100).as_bytes()).is_ok());
+    assert!(Study::parse(&deep(100)).is_ok());
     assert_eq!(rejected(&deep(101)).problems[0].reason, "is nested too deeply");
 }
 
@@ -185,7 +185,7 @@ fn endless_nesting_is_rejected_without_overflowing_the_stack() {
         let open = r#"{"url":"http://example.org/e","extension":["#.repeat(levels);
         with(&format!(r#","extension":[{open}{{"url":"x","valueCode":"y"}}{}]"#, "]}".repeat(levels)))
     };
-    assert!(Study::parse(deep(40).as_bytes()).is_ok());
+    assert!(Study::parse(&deep(40)).is_ok());
     assert!(rejected(&deep(10_000)).problems[0].reason.contains("too deeply"));
 }
 
@@ -203,7 +203,7 @@ proptest! {
         let end = (at + length).min(characters.len());
         characters.splice(at..end, instead.chars());
         let document: String = characters.into_iter().collect();
-        match Study::parse(document.as_bytes()) {
+        match Study::parse(&document) {
             Ok(study) => prop_assert_eq!(study.json(), document.trim()),
             Err(rejected) => prop_assert!((1..=MAX_PROBLEMS).contains(&rejected.problems.len())),
         }

@@ -446,7 +446,7 @@ fn check(site: &SiteId, options: Options, chunk: &Chunk) -> Vec<Document> {
 
 fn study(site: &SiteId, options: Options, location: &SourceLocation, json: &str) -> Document {
     let (json, dropped) = if options.drop_empty { drop_empty(json) } else { (json.into(), 0) };
-    let study = match Study::parse(json.as_bytes()) {
+    let study = match Study::parse(&json) {
         Ok(study) => study,
         Err(ValidationError { id, problems, omitted }) => return rejected(location, id, problems, omitted),
     };
