@@ -112,9 +112,7 @@ impl Table {
         tried: &[(WriteId, Change)],
     ) -> Result<Attempt, TableError> {
         let (site, key) = (study.site(), study.id().key());
-        let Encoded { head, parts } = study.items(write);
-        let within = (!parts.is_empty()).then_some(write);
-        let (mut parts, mut retry) = (Some(parts), Retry::new(self));
+        let (mut parts_written, mut retry) = (false, Retry::new(self));
         loop {
             let stored = self.item(site, key.as_str()).await?;
             let hiding = match study.id().lower_case() {
@@ -139,11 +137,13 @@ impl Table {
             {
                 return Ok(Attempt::Stored { change: Change::Unchanged, hiding });
             }
-            if let Some(parts) = parts.take() {
+            let Encoded { head, parts } = study.items(write);
+            let within = (!parts.is_empty()).then_some(write);
+            if !std::mem::replace(&mut parts_written, true) {
                 try_join_all(parts.into_iter().map(|part| self.put_part(part))).await?;
             }
             let change = if stored.is_some() { Change::Replaced } else { Change::Added };
-            match self.put_head(head.clone(), stored.as_ref(), within).await? {
+            match self.put_head(head, stored.as_ref(), within).await? {
                 Written::Done(replaced) => {
                     self.delete_parts(site, replaced.iter().flat_map(own_part_keys)).await?;
                     return Ok(Attempt::Stored { change, hiding });
