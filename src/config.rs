@@ -290,26 +290,10 @@ mod tests {
     #[test]
     fn an_empty_variable_counts_as_unset() {
         let optional = [
-            "JWT_JWKS_URL",
-            "JWT_JWKS_SECRET_ARN",
-            "JWT_JWKS",
-            "JWT_ALGORITHMS",
-            "JWT_LEEWAY_SECONDS",
-            "SITE_CLAIM",
-            "ALL_SITES",
-            "SMART_SCOPES",
-            "SCOPE_PREFIX",
-            "IGNORED_SCOPES",
-            "PATIENT_CLAIM",
-            "FHIR_USER_CLAIM",
-            "SUBJECT_CLAIM",
-            "REQUIRE_SUBJECT",
-            "SUBJECT_BASE_URLS",
-            CONSISTENT_READ,
-            SMART_CONFIGURATION,
-            DYNAMODB_ENDPOINT,
-            AWS_CA_BUNDLE,
-            JWT_CA_BUNDLE,
+            "JWT_JWKS_URL", "JWT_JWKS_SECRET_ARN", "JWT_JWKS", "JWT_ALGORITHMS", "JWT_LEEWAY_SECONDS",
+            "SITE_CLAIM", "ALL_SITES", "SMART_SCOPES", "SCOPE_PREFIX", "IGNORED_SCOPES", "PATIENT_CLAIM",
+            "FHIR_USER_CLAIM", "SUBJECT_CLAIM", "REQUIRE_SUBJECT", "SUBJECT_BASE_URLS", CONSISTENT_READ,
+            SMART_CONFIGURATION, DYNAMODB_ENDPOINT, AWS_CA_BUNDLE, JWT_CA_BUNDLE,
         ];
         let empty = optional.map(|variable| (variable, ""));
         assert_eq!(format!("{:?}", config(&empty)), format!("{:?}", config(&[])));
@@ -364,17 +348,8 @@ mod tests {
     fn an_invalid_table_is_rejected() {
         let long = "a".repeat(256);
         for value in [
-            "",
-            "ab",
-            "a b",
-            "tab/le",
-            "täble",
-            "arn:aws:dynamodb:eu:1:index/abc",
-            "arn:aws:s3:::abc",
-            "arn:aws:dynamodb::1:table/abc",
-            "arn:aws:dynamodb:eu::table/abc",
-            "\u{fffd}abc",
-            &long,
+            "", "ab", "a b", "tab/le", "täble", "arn:aws:dynamodb:eu:1:index/abc", "arn:aws:s3:::abc",
+            "arn:aws:dynamodb::1:table/abc", "arn:aws:dynamodb:eu::table/abc", "\u{fffd}abc", &long,
         ] {
             let message = message(&[(TABLE_NAME, value)]);
             assert!(message.starts_with("TABLE_NAME: "), "{value:?}: {message}");
@@ -387,14 +362,8 @@ mod tests {
             (
                 "JWT_ISSUER",
                 &[
-                    "",
-                    " ",
-                    "https://issuer.example ",
-                    "a\nb",
-                    "issuer.example",
-                    "http://issuer.example",
-                    "https://",
-                    "*",
+                    "", " ", "https://issuer.example ", "a\nb", "issuer.example", "http://issuer.example",
+                    "https://", "*",
                 ] as &[&str],
             ),
             ("JWT_AUDIENCE", &["", " ", ",", "a,", "a,,b", "a b", "a,*", "*,*"]),
@@ -403,16 +372,9 @@ mod tests {
             (
                 "JWT_JWKS_URL",
                 &[
-                    "https://:443/keys",
-                    "issuer.example",
-                    "http://issuer.example/keys",
-                    "https://u:p@issuer.example/",
-                    "https://issuer.example/#a",
-                    "file:///keys",
-                    "https:///keys",
-                    "//issuer.example",
-                    "http://127.0.0.1/keys",
-                    "https://a b/",
+                    "https://:443/keys", "issuer.example", "http://issuer.example/keys",
+                    "https://u:p@issuer.example/", "https://issuer.example/#a", "file:///keys",
+                    "https:///keys", "//issuer.example", "http://127.0.0.1/keys", "https://a b/",
                 ],
             ),
             (

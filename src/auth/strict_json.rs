@@ -104,11 +104,8 @@ mod tests {
     #[test]
     fn a_duplicate_member_is_rejected_at_any_depth_and_in_any_spelling() {
         for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{"a":{"b":1,"b":2}}"#,
-            r#"{"a":[0,[{"b":1,"b":2}]]}"#,
-            r#"{"a":null,"a":null}"#,
+            r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"a":{"b":1,"b":2}}"#,
+            r#"{"a":[0,[{"b":1,"b":2}]]}"#, r#"{"a":null,"a":null}"#,
         ] {
             assert_eq!(object(text.as_bytes()), None, "{text}");
         }

@@ -23,10 +23,7 @@ fn the_function_gets_exactly_the_variables_that_it_reads() {
     .unwrap();
     let mut expected: BTreeSet<_> = variables.keys().cloned().collect();
     let lambda = [
-        "AWS_LAMBDA_MAX_CONCURRENCY",
-        "AWS_REGION",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
+        "AWS_LAMBDA_MAX_CONCURRENCY", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",
     ];
     // Neither an endpoint of AWS nor the way to an issuer needs these where nothing stands between.

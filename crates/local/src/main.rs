@@ -42,13 +42,8 @@ const STUDIES_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../studies/
 
 /// The function's variables for its table, which is always the embedded one.
 const TABLE_VARIABLES: [&str; 7] = [
-    "TABLE_NAME",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-    "AWS_CA_BUNDLE",
-    "AWS_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
+    "TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 ];
 /// The variables that replace the built-in issuer.
 const ISSUER_VARIABLES: [&str; 4] = ["JWT_ISSUER", "JWT_JWKS_URL", "JWT_ISSUERS", "JWT_ISSUERS_FILE"];
