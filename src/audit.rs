@@ -21,7 +21,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::api::{MalformedEvent, Route, body_len};
+use crate::api::{MalformedEvent, body_len};
 use crate::auth::Principal;
 
 const AUDIT: &str = "imaging_study::audit";
@@ -76,9 +76,12 @@ pub struct Audit {
     issuer: Option<String>,
     subject: Option<String>,
     client: Option<String>,
-    route: Option<&'static str>,
-    study_ref: Option<StudyRef>,
-    form: Option<StoredForm>,
+    /// The route's name.
+    pub(crate) route: Option<&'static str>,
+    /// The study that is requested.
+    pub(crate) study_ref: Option<StudyRef>,
+    /// How the study is stored.
+    pub(crate) form: Option<StoredForm>,
     read_units: Option<f64>,
     auth: Option<Duration>,
     store: Option<Duration>,
@@ -115,25 +118,10 @@ impl Audit {
         self.client = principal.client().map(str::to_owned);
     }
 
-    /// Records the route.
-    pub fn route(&mut self, route: Route) {
-        self.route = route.name();
-    }
-
-    /// Records the study that is requested.
-    pub fn study_ref(&mut self, study_ref: &StudyRef) {
-        self.study_ref = Some(study_ref.clone());
-    }
-
     /// Records the time and the read units that reading took.
     pub fn store_done(&mut self, since: Instant, read_units: f64) {
         self.store = Some(since.elapsed());
         self.read_units = Some(read_units);
-    }
-
-    /// Records how the study is stored.
-    pub fn stored_form(&mut self, form: StoredForm) {
-        self.form = Some(form);
     }
 
     /// Who is counted as the reader, beside the issuer. Rules that count cannot choose among fields.

@@ -90,7 +90,7 @@ impl Service {
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let mut audit = Audit::begin(self.cold.swap(false, Ordering::Relaxed));
         let path = RequestPath::of(&request);
-        audit.route(path.route);
+        audit.route = path.route.name();
         let outcome = AssertUnwindSafe(self.respond(&request, &path, &mut audit)).catch_unwind().await;
         let outcome = outcome.unwrap_or(Err(ApiError::Panicked));
         let (mut response, reason, cause) = match outcome {
@@ -138,7 +138,7 @@ impl Service {
         let authentication = authentication?;
         audit.principal(&authentication.principal);
         let study_ref = path.study_ref()?;
-        audit.study_ref(&study_ref);
+        audit.study_ref = Some(study_ref.clone());
         let patients = authentication.principal.authorize(&study_ref.site)?;
         let options = ResponseOptions::of(request, path.route.default_media())?;
 
@@ -162,11 +162,11 @@ impl Service {
         let found = authentication.beside(timed).await?;
         match found?.ok_or(ApiError::StudyNotFound)? {
             Found::Decided(form, response) => {
-                audit.stored_form(form);
+                audit.form = Some(form);
                 response
             }
             Found::Document(study) => {
-                audit.stored_form(study.form);
+                audit.form = Some(study.form);
                 api::response_to_study(request, study, &options, &patients.base_urls)
             }
         }

@@ -178,21 +178,17 @@ impl ApiError {
 
     /// A code of the value set `issue-type` (FHIR R4).
     fn issue_type(&self) -> &'static str {
-        match self.status() {
-            StatusCode::BAD_REQUEST => "value",
-            StatusCode::UNAUTHORIZED => "login",
-            StatusCode::FORBIDDEN => "forbidden",
-            StatusCode::NOT_FOUND => match self {
-                Self::InteractionNotSupported => "not-supported",
-                _ => "not-found",
-            },
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE => "not-supported",
-            StatusCode::PRECONDITION_FAILED => "conflict",
-            StatusCode::SERVICE_UNAVAILABLE => match self {
-                Self::Store(StoreError::Throttled(_)) => "throttled",
-                _ => "transient",
-            },
-            StatusCode::GATEWAY_TIMEOUT => "timeout",
+        match (self.status(), self) {
+            (_, Self::InteractionNotSupported) => "not-supported",
+            (_, Self::Store(StoreError::Throttled(_))) => "throttled",
+            (StatusCode::BAD_REQUEST, _) => "value",
+            (StatusCode::UNAUTHORIZED, _) => "login",
+            (StatusCode::FORBIDDEN, _) => "forbidden",
+            (StatusCode::NOT_FOUND, _) => "not-found",
+            (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE, _) => "not-supported",
+            (StatusCode::PRECONDITION_FAILED, _) => "conflict",
+            (StatusCode::SERVICE_UNAVAILABLE, _) => "transient",
+            (StatusCode::GATEWAY_TIMEOUT, _) => "timeout",
             _ => "exception",
         }
     }

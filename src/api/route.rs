@@ -15,7 +15,7 @@ use super::negotiation::Media;
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// `/site/{siteId}/fhir/imaging-study/{id}`: a study, as the published contract has it.
     Study,
     /// `/site/{siteId}/fhir/ImagingStudy/{id}`: the same study by FHIR's own URL (FHIR R4 http.html#read).
@@ -33,7 +33,7 @@ pub enum Route {
 impl Route {
     /// The route's last literal segment, for the audit line. `None` if the service has no such route.
     #[must_use]
-    pub fn name(self) -> Option<&'static str> {
+    pub(crate) fn name(self) -> Option<&'static str> {
         match self {
             Self::Study => Some("imaging-study"),
             Self::FhirStudy => Some("ImagingStudy"),
@@ -45,7 +45,7 @@ impl Route {
 
     /// The media type for clients that accept both equally.
     #[must_use]
-    pub fn default_media(self) -> Media {
+    pub(crate) fn default_media(self) -> Media {
         match self {
             Self::FhirStudy | Self::Metadata | Self::UnsupportedFhir => Media::FhirJson,
             Self::Study | Self::SmartConfiguration | Self::Unknown => Media::Json,
@@ -259,18 +259,11 @@ mod tests {
     #[test]
     fn other_resources_and_interactions_are_not_supported() {
         for path in [
-            "/site/4/fhir/Patient/1",
-            "/site/4/fhir/ImagingStudy",
-            "/site/4/fhir/ImagingStudy/a/_history/1",
-            "/site/4/fhir/ImagingStudy/_history",
-            "/site/4/fhir/ImagingStudy/_search",
-            "/site/4/fhir/ImagingStudy/$validate",
-            "/site/4/fhir/ImagingStudy/%24validate",
-            "/site/4/fhir/imaging-study/_history",
-            "/site/4/fhir/imaging-study",
-            "/site/4/fhir/imaging-study/a/b",
-            "/site/4/fhir/imagingstudy/a",
-            "/site/4/fhir/",
+            "/site/4/fhir/Patient/1", "/site/4/fhir/ImagingStudy", "/site/4/fhir/ImagingStudy/a/_history/1",
+            "/site/4/fhir/ImagingStudy/_history", "/site/4/fhir/ImagingStudy/_search",
+            "/site/4/fhir/ImagingStudy/$validate", "/site/4/fhir/ImagingStudy/%24validate",
+            "/site/4/fhir/imaging-study/_history", "/site/4/fhir/imaging-study",
+            "/site/4/fhir/imaging-study/a/b", "/site/4/fhir/imagingstudy/a", "/site/4/fhir/",
         ] {
             assert_eq!(at(path), Err("interaction_not_supported"), "{path}");
         }
@@ -279,8 +272,7 @@ mod tests {
     #[test]
     fn an_interaction_in_the_place_of_an_id_is_no_study_on_either_route() {
         for path in [
-            "/site/4/fhir/imaging-study/_history",
-            "/site/4/fhir/imaging-study/%24validate",
+            "/site/4/fhir/imaging-study/_history", "/site/4/fhir/imaging-study/%24validate",
             "/site/4/fhir/ImagingStudy/_search",
         ] {
             let request = http::Request::get(path).body(Body::Empty).unwrap();

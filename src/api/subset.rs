@@ -183,22 +183,25 @@ fn write_tagged(meta: &str, out: &mut Output) -> serde_json::Result<()> {
             object.member(name).push(value);
         } else if !is_null(value) {
             tagged = true;
-            let mut array = Composite::array(object.member(name));
-            elements(value, |tag| {
-                array.element().push(tag);
-                Ok(())
-            })?;
-            array.element().push(SUBSETTED);
-            array.finish();
+            write_tags(value, object.member(name))?;
         }
         Ok(())
     })?;
     if !tagged {
-        let mut array = Composite::array(object.member("tag"));
-        array.element().push(SUBSETTED);
-        array.finish();
+        write_tags("[]", object.member("tag"))?;
     }
     object.finish();
+    Ok(())
+}
+
+fn write_tags(tags: &str, out: &mut Output) -> serde_json::Result<()> {
+    let mut array = Composite::array(out);
+    elements(tags, |tag| {
+        array.element().push(tag);
+        Ok(())
+    })?;
+    array.element().push(SUBSETTED);
+    array.finish();
     Ok(())
 }
 

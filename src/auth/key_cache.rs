@@ -86,15 +86,12 @@ pub(super) struct Fetch {
 impl KeyCache {
     /// An empty cache of the sets of `origin`, or the set that it is.
     pub(super) fn new(origin: Origin, algorithms: Algorithms, clock: SharedTimeSource) -> Self {
-        let mut state = State::default();
-        let remote = match origin {
-            Origin::Remote(remote) => Some(remote),
-            Origin::Fixed(set) => {
-                state.set = Some((set, SystemTime::UNIX_EPOCH));
-                None
-            }
+        let (remote, set) = match origin {
+            Origin::Remote(remote) => (Some(remote), None),
+            Origin::Fixed(set) => (None, Some((set, SystemTime::UNIX_EPOCH))),
         };
-        Self(Arc::new(Inner { remote, algorithms, clock, state: Mutex::new(state) }))
+        let state = Mutex::new(State { set, ..State::default() });
+        Self(Arc::new(Inner { remote, algorithms, clock, state }))
     }
 
     /// The set, if there is a valid one.

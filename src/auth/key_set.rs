@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use table::json::Object;
 use thiserror::Error;
 
+use super::error::TokenError;
 use super::hmac_secret::is_public_key;
 use super::strict_json;
 
@@ -112,17 +113,6 @@ pub enum SetError {
     NotAKey,
 }
 
-/// Why no key of a set is selected for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeySelectionError {
-    /// No key has the token's `kid`; a newer set may have it.
-    Unknown,
-    /// The key with the token's `kid` verifies another algorithm.
-    OtherAlgorithm,
-    /// Several keys fit.
-    Ambiguous,
-}
-
 /// The key selected for a token.
 #[derive(Debug)]
 pub(super) struct SelectedKey<'a> {
@@ -189,15 +179,13 @@ impl KeySet {
             );
         }
         let reasons = skipped.join(", ");
-        match (keys.is_empty(), skipped.is_empty()) {
-            (true, true) => Err(SetError::Empty),
-            (true, false) => Err(SetError::NoneUsable(reasons)),
-            (false, true) => Ok(Self(keys)),
-            (false, false) => {
-                tracing::info!(skipped = skipped.len(), used = keys.len(), reasons, "keys were skipped");
-                Ok(Self(keys))
-            }
+        if keys.is_empty() {
+            return Err(if skipped.is_empty() { SetError::Empty } else { SetError::NoneUsable(reasons) });
         }
+        if !skipped.is_empty() {
+            tracing::info!(skipped = skipped.len(), used = keys.len(), reasons, "keys were skipped");
+        }
+        Ok(Self(keys))
     }
 
     /// The key for a token with this algorithm and `kid`: with a `kid` the key of that name, without one the only key of
@@ -206,7 +194,7 @@ impl KeySet {
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
-    ) -> Result<SelectedKey<'_>, KeySelectionError> {
+    ) -> Result<SelectedKey<'_>, TokenError> {
         let has_name = |key: &&Key| match (&key.name, kid) {
             (Name::Kid(name), Some(kid)) => name == kid,
             (Name::None, Some(_)) => false,
@@ -215,11 +203,12 @@ impl KeySet {
         let mut matching = self.0.iter().filter(has_name).filter(|key| key.algorithm == algorithm);
         match (matching.next(), matching.next()) {
             (Some(key), None) => Ok(SelectedKey { key, named: kid.is_some() && key.name != Name::Any }),
-            (Some(_), Some(_)) => Err(KeySelectionError::Ambiguous),
+            (Some(_), Some(_)) => Err(TokenError::KeyAmbiguous),
             (None, _) if kid.is_some() && self.0.iter().any(|key| has_name(&key)) => {
-                Err(KeySelectionError::OtherAlgorithm)
+                Err(TokenError::AlgorithmRefused)
             }
-            (None, _) => Err(KeySelectionError::Unknown),
+            // A newer set may have it.
+            (None, _) => Err(TokenError::KeyUnknown),
         }
     }
 }
@@ -269,30 +258,21 @@ impl Key {
             Some(_) => return Err(JwkError::Operations),
         }
         let name = member(&jwk, "kid")?.map_or(Name::None, |kid| Name::Kid(kid.to_owned()));
-        let family = match required(&jwk, "kty")? {
-            "RSA" => AlgorithmFamily::Rsa,
-            "EC" => AlgorithmFamily::Ec,
-            "OKP" => AlgorithmFamily::Ed,
-            "oct" => AlgorithmFamily::Hmac,
+        // A curve has one algorithm (RFC 7518 §3.4, RFC 8037 §3.1). An RSA or symmetric key without `alg` is bound to the
+        // first configured algorithm of its family.
+        let (family, of_curve) = match (required(&jwk, "kty")?, jwk.get("crv").and_then(Value::as_str)) {
+            ("RSA", _) => (AlgorithmFamily::Rsa, None),
+            ("oct", _) => (AlgorithmFamily::Hmac, None),
+            ("EC", Some("P-256")) => (AlgorithmFamily::Ec, Some(Algorithm::ES256)),
+            ("EC", Some("P-384")) => (AlgorithmFamily::Ec, Some(Algorithm::ES384)),
+            ("OKP", Some("Ed25519")) => (AlgorithmFamily::Ed, Some(Algorithm::EdDSA)),
+            ("EC" | "OKP", Some(_)) => return Err(JwkError::Curve),
+            ("EC" | "OKP", None) => return Err(JwkError::Malformed),
             _ => return Err(JwkError::Type),
         };
         if family != AlgorithmFamily::Hmac && jwk.get("d").is_some() {
             return Err(JwkError::PrivateKey);
         }
-        // A curve has one algorithm (RFC 7518 §3.4, RFC 8037 §3.1). An RSA or symmetric key without `alg` is bound to the
-        // first configured algorithm of its family.
-        let of_curve = match family {
-            AlgorithmFamily::Ec => match required(&jwk, "crv")? {
-                "P-256" => Some(Algorithm::ES256),
-                "P-384" => Some(Algorithm::ES384),
-                _ => return Err(JwkError::Curve),
-            },
-            AlgorithmFamily::Ed => match required(&jwk, "crv")? {
-                "Ed25519" => Some(Algorithm::EdDSA),
-                _ => return Err(JwkError::Curve),
-            },
-            AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => None,
-        };
         let algorithm = match member(&jwk, "alg")? {
             Some(alg) => algorithms.named(alg),
             None => of_curve.or_else(|| algorithms.first_of(family)).filter(|one| algorithms.0.contains(one)),
@@ -643,7 +623,7 @@ mod tests {
     }
 
     /// Whether the key that a set of these keys selects is named by the token.
-    fn selected(keys: &[Value], algorithm: Algorithm, kid: Option<&str>) -> Result<bool, KeySelectionError> {
+    fn selected(keys: &[Value], algorithm: Algorithm, kid: Option<&str>) -> Result<bool, TokenError> {
         let set = json!({"keys": keys}).to_string();
         let set = KeySet::from_jwks(set.as_bytes(), &algorithms(EVERY), KeyTrust::Private).unwrap();
         set.select(algorithm, kid).map(|selected| selected.named)
@@ -656,19 +636,19 @@ mod tests {
         assert_eq!(selected(&keys, Algorithm::ES256, Some("a")), Ok(true));
         assert_eq!(selected(&keys, Algorithm::EdDSA, Some("a")), Ok(true));
         assert_eq!(selected(&keys, Algorithm::EdDSA, Some("b")), Ok(true));
-        assert_eq!(selected(&keys, Algorithm::ES256, Some("b")), Err(KeySelectionError::OtherAlgorithm));
-        assert_eq!(selected(&keys, Algorithm::ES256, Some("c")), Err(KeySelectionError::Unknown));
-        assert_eq!(selected(&keys, Algorithm::ES256, Some("")), Err(KeySelectionError::Unknown));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("b")), Err(TokenError::AlgorithmRefused));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("c")), Err(TokenError::KeyUnknown));
+        assert_eq!(selected(&keys, Algorithm::ES256, Some("")), Err(TokenError::KeyUnknown));
         let same_name = [named(ec_key(), "a"), named(ec_key(), "a")];
-        assert_eq!(selected(&same_name, Algorithm::ES256, Some("a")), Err(KeySelectionError::Ambiguous));
+        assert_eq!(selected(&same_name, Algorithm::ES256, Some("a")), Err(TokenError::KeyAmbiguous));
     }
 
     #[test]
     fn without_kid_the_only_key_of_the_algorithm_is_selected() {
         let keys = [with(ec_key(), "kid", json!("a")), ed_key(), ed_key()];
         assert_eq!(selected(&keys, Algorithm::ES256, None), Ok(false));
-        assert_eq!(selected(&keys, Algorithm::EdDSA, None), Err(KeySelectionError::Ambiguous));
-        assert_eq!(selected(&keys, Algorithm::RS256, None), Err(KeySelectionError::Unknown));
+        assert_eq!(selected(&keys, Algorithm::EdDSA, None), Err(TokenError::KeyAmbiguous));
+        assert_eq!(selected(&keys, Algorithm::RS256, None), Err(TokenError::KeyUnknown));
     }
 
     #[test]

@@ -84,16 +84,11 @@ impl KeySource {
         let ["arn", partition, "secretsmanager", region, account, "secret", name] = parts[..] else {
             return Err(SourceError::SecretArn);
         };
-        let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let is_name =
-            |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-/_+=.@!".contains(&b));
+        let is_of = |text: &str, others: &[u8]| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
+        };
         let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-        if [partition, region, name].contains(&"")
-            || !is_word(partition)
-            || !is_word(region)
-            || !is_name(name)
-            || !is_account
-        {
+        if !is_account || !is_of(partition, b"-") || !is_of(region, b"-") || !is_of(name, b"-/_+=.@!") {
             return Err(SourceError::SecretArn);
         }
         Ok(Self(Source::Secret { arn: arn.to_owned(), region: region.to_owned() }))
@@ -199,18 +194,15 @@ fn connection(error: &(dyn Error + 'static)) -> String {
 }
 
 fn issuer_mismatch(configured: &str, found: &str) -> String {
-    if configured.strip_suffix('/') == Some(found) {
-        return format!(
-            "JWT_ISSUER is {configured}, but the issuer calls itself {found}, without the trailing slash"
-        );
-    }
-    if found.strip_suffix('/') == Some(configured) {
-        return format!(
-            "JWT_ISSUER is {configured}, but the issuer calls itself {found}, with a trailing slash"
-        );
-    }
     let shown: String = found.chars().take(MAX_LOGGED_ISSUER).collect();
-    format!("JWT_ISSUER is {configured}, but its OpenID configuration is that of {shown}")
+    let difference = if configured.strip_suffix('/') == Some(found) {
+        ", without the trailing slash"
+    } else if found.strip_suffix('/') == Some(configured) {
+        ", with a trailing slash"
+    } else {
+        ""
+    };
+    format!("JWT_ISSUER is {configured}, but its OpenID configuration is that of {shown}{difference}")
 }
 
 /// Where a key cache gets its sets.
@@ -374,8 +366,8 @@ mod tests {
         let issuer = "https://issuer.example";
         let slash = "https://issuer.example/";
         for (configured, found, end) in [
-            (slash, issuer, "calls itself https://issuer.example, without the trailing slash"),
-            (issuer, slash, "calls itself https://issuer.example/, with a trailing slash"),
+            (slash, issuer, "is that of https://issuer.example, without the trailing slash"),
+            (issuer, slash, "is that of https://issuer.example/, with a trailing slash"),
             (issuer, "https://other.example/", "is that of https://other.example/"),
         ] {
             let message = issuer_mismatch(configured, found);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::error::TokenError;
 use super::issuer::Issuer;
-use super::key_set::{Algorithms, KeySelectionError, KeySet};
+use super::key_set::{Algorithms, KeySet};
 use super::strict_json;
 
 /// Longer than any real token. The cost of verifying grows with it, and the caller is not yet authenticated.
@@ -108,17 +108,9 @@ impl<'a> Unverified<'a> {
 
     /// Verifies the signature with the key of `keys` that is for this token.
     pub(super) fn verify(&self, keys: &KeySet) -> Result<Verified<'_>, VerifyError> {
-        let selected = keys.select(self.algorithm, self.kid.as_deref()).map_err(|error| match error {
-            KeySelectionError::Unknown => {
-                VerifyError { reason: TokenError::KeyUnknown, refresh_may_help: true }
-            }
-            KeySelectionError::OtherAlgorithm => {
-                VerifyError { reason: TokenError::AlgorithmRefused, refresh_may_help: false }
-            }
-            KeySelectionError::Ambiguous => {
-                VerifyError { reason: TokenError::KeyAmbiguous, refresh_may_help: false }
-            }
-        })?;
+        let selected = keys
+            .select(self.algorithm, self.kid.as_deref())
+            .map_err(|reason| VerifyError { reason, refresh_may_help: reason == TokenError::KeyUnknown })?;
         if selected.verifies(self.message, self.signature) {
             Ok(Verified(&self.payload))
         } else {

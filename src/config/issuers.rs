@@ -83,10 +83,8 @@ pub(super) fn issuers(env: Environment<'_>) -> Result<Issuers, Error> {
             members.keys().find(|member| !MEMBERS.iter().any(|name| name.member == *member))
         {
             let known = MEMBERS.map(|name| name.member).join(", ");
-            return Err(Error::new(
-                format!("{place}, {}", unknown.escape_debug()),
-                format!("must be one of {known}"),
-            ));
+            let place = format!("{place}, {}", unknown.escape_debug());
+            return Err(Error::must_be(place, format!("one of {known}")));
         }
         let source = Source::Element { place: &place, members, defaults: env };
         let issuer = issuer(source, leeway)?;
@@ -143,9 +141,7 @@ fn iss(source: Source<'_>) -> Result<Option<String>, Error> {
     let iss = source.text(ISSUER)?.ok_or_else(|| source.error(ISSUER, format!("is required: {expected}")))?;
     match source {
         Source::Variables(_) if iss == "*" => Ok(None),
-        Source::Variables(_) | Source::Element { .. } if iss != "*" && !iss.contains(is_blank) => {
-            Ok(Some(iss))
-        }
+        _ if iss != "*" && !iss.contains(is_blank) => Ok(Some(iss)),
         _ => Err(source.error(ISSUER, format!("must be {expected}"))),
     }
 }
