@@ -58,7 +58,7 @@ pub struct Warnings {
 impl Warnings {
     /// What DICOM does not allow in `study`.
     #[must_use]
-    pub fn of(study: &Study) -> Self {
+    pub fn of(study: &Study<'_>) -> Self {
         let mut warnings = Self::default();
         count(study.json().len());
         // The check has passed, so that this does not fail.
@@ -138,8 +138,10 @@ impl Warnings {
 
     fn modalities(&mut self, study: &Elements<'_>) {
         let of_study: HashSet<&str> = study.modality.iter().map(Coding::code).collect();
+        // Compared with those of the study, if it has any.
+        let series = if of_study.is_empty() { &[] } else { &*study.series };
         let of_series: HashSet<&str> =
-            study.series.iter().filter_map(|series| series.modality.as_ref()).map(Coding::code).collect();
+            series.iter().filter_map(|series| series.modality.as_ref()).map(Coding::code).collect();
         for (m, modality) in study.modality.iter().enumerate() {
             if !modality.is_modality() {
                 self.warn(UNKNOWN_MODALITY, || format!("modality[{m}]"));

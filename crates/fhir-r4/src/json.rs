@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::work::count;
@@ -108,6 +108,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         }
         deserializer.deserialize_map(All)
     }
+}
+
+/// Calls `each` with the objects of an array, in one pass over its text. Fails at what is not an object, after the calls
+/// for the objects before it.
+pub(super) fn each_object<'a>(raw: &'a RawValue, each: impl FnMut(Members<'a>)) -> serde_json::Result<()> {
+    struct Each<F>(F);
+    impl<'de, F: FnMut(Members<'de>)> Visitor<'de> for Each<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of objects")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+            while let Some(members) = items.next_element()? {
+                (self.0)(members);
+            }
+            Ok(())
+        }
+    }
+    count(raw.get().len());
+    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Each(each))
 }
 
 /// A string, borrowed where it has no escapes.

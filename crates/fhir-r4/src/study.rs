@@ -9,14 +9,14 @@ use super::work::count;
 
 /// A valid FHIR R4 `ImagingStudy`, in its original bytes.
 #[derive(Clone)]
-pub struct Study {
+pub struct Study<'a> {
     id: FhirId,
-    json: Box<str>,
+    json: &'a str,
 }
 
-impl Study {
+impl<'a> Study<'a> {
     /// Fails unless `json` is a FHIR R4 `ImagingStudy` with an `id`.
-    pub fn parse(json: &str) -> Result<Self, ValidationError> {
+    pub fn parse(json: &'a str) -> Result<Self, ValidationError> {
         let invalid =
             |reason: String| ValidationError { id: None, problems: vec![Problem::whole(reason)], omitted: 0 };
         let mut walk = Walk::default();
@@ -28,7 +28,7 @@ impl Study {
             None
         };
         match id {
-            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: json.trim_ascii().into() }),
+            Some(id) if walk.problems.is_empty() => Ok(Self { id, json: json.trim_ascii() }),
             id => Err(ValidationError {
                 id: id.map(|id| id.to_string()),
                 problems: walk.problems,
@@ -45,8 +45,8 @@ impl Study {
 
     /// The original text, without white space around it.
     #[must_use]
-    pub fn json(&self) -> &str {
-        &self.json
+    pub fn json(&self) -> &'a str {
+        self.json
     }
 }
 

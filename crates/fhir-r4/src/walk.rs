@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::elements;
-use super::json::{Members, Node};
+use super::json::{Members, Node, each_object};
 use super::primitive::Primitive;
 use super::problem::{MAX_PROBLEMS, Problem};
 use super::resources::{CONTAINED, is_resource};
@@ -231,15 +231,41 @@ impl Walk {
 
     fn complex<'a>(&mut self, at: &Path<'_>, raw: &'a RawValue, kind: &Type) -> Option<Members<'a>> {
         let members = self.object(at, raw)?;
+        self.type_members(at, &members, kind);
+        Some(members)
+    }
+
+    fn type_members(&mut self, at: &Path<'_>, members: &Members<'_>, kind: &Type) {
         if !members.0.is_empty() && members.0.iter().all(|(name, _)| name == "id") {
             self.problem(at, "has nothing but an id (ele-1)");
         }
-        self.members(at, &members, kind);
-        Some(members)
+        self.members(at, members, kind);
+    }
+
+    /// The values of an element that repeats.
+    fn items(&mut self, at: &Path<'_>, element: &Element, raw: &RawValue) {
+        let mut objects = 0;
+        if let Shape::Complex(kind) = element.shape
+            && at.depth < MAX_DEPTH
+        {
+            let read = each_object(raw, |mut members| {
+                let at = at.item(objects);
+                self.names(&at, &mut members);
+                self.type_members(&at, &members, kind);
+                objects += 1;
+            });
+            if read.is_ok() && objects > 0 {
+                return;
+            }
+        }
+        for (index, item) in self.array(at, raw).into_iter().flatten().enumerate().skip(objects) {
+            self.one(&at.item(index), element, item);
+        }
     }
 
     fn members(&mut self, at: &Path<'_>, members: &Members<'_>, kind: &Type) {
         let mut choices: Vec<(&str, &str)> = Vec::new();
+        let extended = members.0.iter().any(|(name, _)| name.starts_with('_'));
         for (name, value) in &members.0 {
             let (stem, is_extension) = match name.strip_prefix('_') {
                 Some(stem) => (stem, true),
@@ -268,14 +294,13 @@ impl Walk {
             let inner = at.member(element.name);
             if extensible(&element) {
                 if !is_extension {
-                    self.primitives(&inner, element, Some(value), members.extensions_of(stem));
+                    let extension = if extended { members.extensions_of(stem) } else { None };
+                    self.primitives(&inner, element, Some(value), extension);
                 } else if members.value(stem).is_none() {
                     self.primitives(&inner, element, None, Some(value));
                 }
             } else if matches!(element.count, Count::Any | Count::AtLeastOne) {
-                for (index, item) in self.array(&inner, value).into_iter().flatten().enumerate() {
-                    self.one(&inner.item(index), element, item);
-                }
+                self.items(&inner, element, value);
             } else {
                 self.one(&inner, element, value);
             }

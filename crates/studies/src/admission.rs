@@ -5,7 +5,7 @@ use table::attribute::{self, Item};
 use table::subject::Reference;
 
 /// What DICOM does not allow in a study, and a subject by which no patient's token can read it.
-pub(crate) fn warnings(study: &Study, attributes: &Item) -> Warnings {
+pub(crate) fn warnings(study: &Study<'_>, attributes: &Item) -> Warnings {
     let mut warnings = Warnings::of(study);
     let subject = attributes.get(attribute::SUBJECT).and_then(|subject| subject.as_s().ok());
     if subject.is_none_or(|subject| Reference::parse(subject, &[]).is_none()) {

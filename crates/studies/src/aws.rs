@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_config::imds::client::error::ImdsError;
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, profile};
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -69,6 +70,8 @@ pub(crate) async fn connect(attempt: Duration) -> Result<SdkConfig, ConnectError
         .timeout_config(
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(attempt).build(),
         )
+        // The timeout of an attempt bounds a stalled one too.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
         .await;
     if aws.region().is_none() {

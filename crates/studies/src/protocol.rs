@@ -57,7 +57,7 @@ enum Attempt {
         hiding: Option<Item>,
     },
     /// The head may have been put; only itself can tell. It would have changed so much.
-    Unknown(TableError, Change),
+    Unknown(WriteId, TableError, Change),
 }
 
 /// What a site holds beside studies and the parts that their heads name.
@@ -77,15 +77,14 @@ impl Table {
     pub async fn put(&self, study: &Prepared) -> Result<Change, TableError> {
         let (mut tried, mut changed, mut retry) = (Vec::new(), Change::Unchanged, Retry::new(self));
         loop {
-            let write = WriteId::new((self.clock)());
-            let hiding = match self.attempt(study, write, &tried).await? {
+            let hiding = match self.attempt(study, &tried).await? {
                 Attempt::Kept(reason) => return Ok(reason),
                 Attempt::Stored { change, hiding } => {
                     changed = if change == Change::Unchanged { changed } else { change };
                     hiding
                 }
                 // A new attempt, with new parts: the request may still arrive.
-                Attempt::Unknown(error, change) => {
+                Attempt::Unknown(write, error, change) => {
                     tried.push((write, change));
                     retry.pause(error).await?;
                     continue;
@@ -104,17 +103,18 @@ impl Table {
         }
     }
 
-    /// One attempt to write a study, by a `write` id of its own. `tried`: attempts of unknown outcome.
-    async fn attempt(
-        &self,
-        study: &Prepared,
-        write: WriteId,
-        tried: &[(WriteId, Change)],
-    ) -> Result<Attempt, TableError> {
+    /// One attempt to write a study, by a write id of its own. `tried`: attempts of unknown outcome.
+    async fn attempt(&self, study: &Prepared, tried: &[(WriteId, Change)]) -> Result<Attempt, TableError> {
         let (site, key) = (study.site(), study.id().key());
-        let (mut parts_written, mut retry) = (false, Retry::new(self));
+        let (mut begun, mut retry) = (None, Retry::new(self));
+        // Parts would be written in vain.
+        let mut guessing = self.expects_new() && tried.is_empty() && !study.has_parts();
         loop {
-            let stored = self.item(site, key.as_str()).await?;
+            let guess = std::mem::take(&mut guessing);
+            let stored = if guess { None } else { self.item(site, key.as_str()).await? };
+            if stored.is_some() {
+                self.learn(false);
+            }
             let hiding = match study.id().lower_case() {
                 Some(_) => self.item(site, study.id().as_str()).await?,
                 None => None,
@@ -137,20 +137,24 @@ impl Table {
             {
                 return Ok(Attempt::Stored { change: Change::Unchanged, hiding });
             }
+            let is_new = begun.is_none();
+            let write = *begun.get_or_insert_with(|| WriteId::new((self.clock)()));
             let Encoded { head, parts } = study.items(write);
             let within = (!parts.is_empty()).then_some(write);
-            if !std::mem::replace(&mut parts_written, true) {
+            if is_new {
                 try_join_all(parts.into_iter().map(|part| self.put_part(part))).await?;
             }
             let change = if stored.is_some() { Change::Replaced } else { Change::Added };
             match self.put_head(head, stored.as_ref(), within).await? {
                 Written::Done(replaced) => {
+                    self.learn(replaced.is_none());
                     self.delete_parts(site, replaced.iter().flat_map(own_part_keys)).await?;
                     return Ok(Attempt::Stored { change, hiding });
                 }
+                Written::Changed if guess => self.learn(false),
                 // The parts can be used again: no request that names them is under way.
                 Written::Changed => retry.pause(TableError::Contended(key.to_string())).await?,
-                Written::Unknown(error) => return Ok(Attempt::Unknown(error, change)),
+                Written::Unknown(error) => return Ok(Attempt::Unknown(write, error, change)),
             }
         }
     }
@@ -336,14 +340,14 @@ impl Table {
 
 /// The pauses before a study is written or deleted once more.
 struct Retry {
-    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    pauses: Option<Box<dyn Iterator<Item = Duration> + Send>>,
     patience: Duration,
     since: Option<Instant>,
 }
 
 impl Retry {
     fn new(table: &Table) -> Self {
-        Self { pauses: Box::new(pauses()), patience: table.pace.patience(), since: None }
+        Self { pauses: None, patience: table.pace.patience(), since: None }
     }
 
     /// Waits, or fails with the reason for trying again if that has been tried for too long.
@@ -352,7 +356,8 @@ impl Retry {
         if since.elapsed() >= self.patience {
             return Err(reason);
         }
-        sleep(self.pauses.next().unwrap_or_default()).await;
+        let pauses = self.pauses.get_or_insert_with(|| Box::new(pauses()));
+        sleep(pauses.next().unwrap_or_default()).await;
         Ok(())
     }
 }

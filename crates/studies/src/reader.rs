@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, Read};
 use std::ops::ControlFlow;
 
+use memchr::memchr_iter;
 use serde::Deserialize as _;
 use serde::de::IgnoredAny;
 use table::limit::MAX_JSON_BYTES;
@@ -324,9 +325,10 @@ impl Chunk {
             Content::Item(InputItem::Broken(reason)) => take(location, InputItem::Broken(reason.clone())),
             Content::Entry(entry) => take_entry(entry, location, 0, take),
             Content::Lines(text) => {
-                let mut location = location.clone();
-                for line in text.split(|b| *b == b'\n') {
-                    let line = line.trim_ascii();
+                let (mut location, mut start) = (location.clone(), 0);
+                for end in memchr_iter(b'\n', text).chain([text.len()]) {
+                    let line = text[start..end].trim_ascii();
+                    start = end + 1;
                     if !line.is_empty() {
                         take_value(line, &location, 0, take);
                     }

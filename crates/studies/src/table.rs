@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use aws_sdk_dynamodb::Client;
@@ -19,6 +20,9 @@ use thiserror::Error;
 
 use crate::pace::{Kind, Obstacle, Pace, obstacle};
 
+/// After so many studies that the table did not have, it is expected to lack the next one.
+const ADDED_IN_A_ROW: usize = 64;
+
 /// The table of studies, open for writing.
 #[derive(Debug)]
 pub struct Table {
@@ -27,6 +31,8 @@ pub struct Table {
     pub(crate) pace: Pace,
     pub(crate) clock: fn() -> SystemTime,
     pub(crate) allow_older: bool,
+    /// Studies that were added since the table had one.
+    added: AtomicUsize,
 }
 
 /// Where a table is.
@@ -50,13 +56,19 @@ impl Table {
     /// The table at this address. The client must not retry: `pace` does.
     #[must_use]
     pub fn new(client: Client, at: TableAddress, pace: Pace) -> Self {
-        Self { client, at, pace, clock: SystemTime::now, allow_older: false }
+        Self { client, at, pace, clock: SystemTime::now, allow_older: false, added: AtomicUsize::new(0) }
     }
 
     /// Lets [`Table::put`] replace a study by an older version.
     #[must_use]
     pub fn allowing_older(self, allow_older: bool) -> Self {
         Self { allow_older, ..self }
+    }
+
+    /// The same table, which is expected to lack the studies to be written, until it has one of them.
+    #[must_use]
+    pub fn expecting_new(self) -> Self {
+        Self { added: AtomicUsize::new(ADDED_IN_A_ROW), ..self }
     }
 
     /// The same table, under another clock than the system's.
@@ -75,6 +87,18 @@ impl Table {
     #[must_use]
     pub fn obstacle(&self) -> Option<Obstacle> {
         self.pace.obstacle()
+    }
+
+    /// Whether the table is expected to lack the next study. A wrong guess costs the write units of a put, a right one saves
+    /// a read.
+    pub(crate) fn expects_new(&self) -> bool {
+        self.added.load(Ordering::Relaxed) >= ADDED_IN_A_ROW
+    }
+
+    /// Learns whether a study was added, or there was one.
+    pub(crate) fn learn(&self, is_added: bool) {
+        let added = self.added.load(Ordering::Relaxed);
+        self.added.store(if is_added { added.saturating_add(1) } else { 0 }, Ordering::Relaxed);
     }
 
     /// Fails if the table does not exist, does not respond or may not be read. `site` may be any.

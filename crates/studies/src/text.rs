@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
+use memchr::memchr_iter;
 
 use crate::work::count;
 
@@ -131,7 +132,7 @@ impl Read for Text<'_> {
 }
 
 pub(crate) fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// The gzip members of an input (RFC 1952 §2.2), perhaps padded with zeros, which gzip ignores too: tapes and block

@@ -145,6 +145,12 @@ impl Prepared {
         &self.head
     }
 
+    /// Whether it exceeds one item.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
     /// The items of one attempt to write it.
     #[must_use]
     pub fn items(&self, write: WriteId) -> Encoded {

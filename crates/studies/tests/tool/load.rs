@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
+use testkit::dynamodb::Fault;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
@@ -50,6 +53,41 @@ async fn a_second_load_changes_nothing() {
     assert_eq!(ran.status, 0);
     assert!(ran.out.starts_with("3 studies loaded (0 added, 0 replaced, 3 unchanged)"), "{ran:?}");
     assert_eq!(bench.keys().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_into_an_empty_table_soon_stops_reading_before_it_writes() {
+    let calls = Arc::new([const { AtomicUsize::new(0) }; 2]);
+    let counted = Arc::clone(&calls);
+    let bench = Bench::with_faults(move |operation, _| {
+        counted[usize::from(operation == "GetItem")].fetch_add(1, Ordering::Relaxed);
+        Fault::None
+    })
+    .await;
+    let input =
+        bench.file("a.ndjson", (0..400).map(|n| study(&format!("s{n}"), "") + "\n").collect::<String>());
+    let sent = || calls.each_ref().map(|calls| calls.swap(0, Ordering::Relaxed));
+    for (change, [most_writes, most_reads]) in [("400 added", [400, 200]), ("400 unchanged", [0, 401])] {
+        let ran = bench.run("load", &[&input]).await;
+        assert!(ran.out.contains(change), "{ran:?}");
+        let [writes, reads] = sent();
+        assert!(writes <= most_writes && reads <= most_reads, "{change}: {writes} writes, {reads} reads");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_table_has_is_found_after_many_studies_that_it_lacked() {
+    let bench = Bench::new().await;
+    let lines = |text: &str, range: std::ops::Range<usize>| -> String {
+        range.map(|n| study(&format!("s{n}"), text) + "\n").collect()
+    };
+    bench.run("load", &[&bench.file("a.ndjson", lines("", 300..400))]).await;
+    let other = r#","description":"other""#;
+    let ran =
+        bench.run("load", &[&bench.file("b.ndjson", lines("", 0..350) + &lines(other, 350..400))]).await;
+    for change in ["300 added", "50 replaced", "50 unchanged"] {
+        assert!(ran.out.contains(change), "{ran:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
