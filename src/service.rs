@@ -13,8 +13,8 @@ use serde::Serialize;
 use table::error::chain;
 
 use crate::api::{
-    self, ApiError, Event, MalformedEvent, Metadata, Payload, PayloadFormat, RequestPath, ResponseOptions,
-    Route, SmartConfiguration,
+    self, ApiError, Event, MalformedEvent, Payload, PayloadFormat, RequestPath, ResponseOptions, Route,
+    SmartConfiguration,
 };
 use crate::audit::{self, Audit};
 use crate::auth::{ClientCertificate, Forbidden, Https, Verifier};
@@ -26,7 +26,6 @@ use crate::store::{Found, Store};
 pub struct Service {
     verifier: Verifier,
     store: Store,
-    metadata: Metadata,
     smart_configuration: Option<SmartConfiguration>,
     cold: AtomicBool,
 }
@@ -35,15 +34,13 @@ impl Service {
     /// A service that accepts the tokens that `verifier` accepts, and reads from `store`.
     #[must_use]
     pub fn new(verifier: Verifier, store: Store) -> Self {
-        let metadata = Metadata::new(verifier.issuer(), None);
-        Self { verifier, store, metadata, smart_configuration: None, cold: AtomicBool::new(true) }
+        Self { verifier, store, smart_configuration: None, cold: AtomicBool::new(true) }
     }
 
     /// The same service with this `.well-known/smart-configuration`.
     #[must_use]
     pub fn with_smart_configuration(self, smart_configuration: Option<SmartConfiguration>) -> Self {
-        let metadata = Metadata::new(self.verifier.issuer(), smart_configuration.as_ref());
-        Self { metadata, smart_configuration, ..self }
+        Self { smart_configuration, ..self }
     }
 
     /// A service with the clients that `config` describes.
@@ -114,11 +111,14 @@ impl Service {
         path: &RequestPath<'_>,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
+        let smart = self.smart_configuration.as_ref();
         match (request.method(), path.route) {
             (&Method::OPTIONS, _) => Ok(api::options()),
-            (&Method::GET | &Method::HEAD, Route::Metadata) => self.metadata.response(request, path),
+            (&Method::GET | &Method::HEAD, Route::Metadata) => {
+                api::metadata(self.verifier.issuer(), smart, request, path)
+            }
             (&Method::GET | &Method::HEAD, Route::SmartConfiguration) => {
-                SmartConfiguration::response(self.smart_configuration.as_ref(), request, path)
+                SmartConfiguration::response(smart, request, path)
             }
             (&Method::GET | &Method::HEAD, _) => self.study(request, path, audit).await,
             _ => Err(ApiError::MethodNotAllowed),

@@ -48,58 +48,44 @@ const TEMPLATE: &str = r#"{
   ]
 }"#;
 
-/// The statement's text, made once, without the URL that the client used.
-pub(crate) struct Metadata {
-    before_url: String,
-    after_url: String,
+/// The response to `metadata`. The statement is whole, whatever `_summary` and `_elements` say: servers may ignore them (FHIR R4
+/// search.html#summary).
+pub(crate) fn metadata(
+    issuer: Option<&str>,
+    smart: Option<&SmartConfiguration>,
+    request: &Request,
+    path: &RequestPath<'_>,
+) -> Result<Response<Body>, ApiError> {
+    path.site()?;
+    let default = path.route.default_media();
+    let options = ResponseOptions { subset: Subset::Whole, ..ResponseOptions::of(request, default)? };
+    let text = statement(issuer, smart, parent_url(request).as_deref());
+    let properties = Properties::of_tag(digest_tag(&text));
+    let mut response = respond(request, Document::Text(text), &properties, &options)?;
+    response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
+    Ok(response)
 }
 
-impl Metadata {
-    /// A statement that names the issuer if it is a URL, where a client can find out how to get a token, and what the SMART
-    /// configuration names.
-    pub(crate) fn new(issuer: Option<&str>, smart: Option<&SmartConfiguration>) -> Self {
-        let service = if smart.is_some() { "SMART-on-FHIR" } else { "OAuth" };
-        let description = match issuer.filter(|issuer| issuer.starts_with("https://")) {
-            Some(issuer) => format!("Send a JWT bearer token issued by {issuer}"),
-            None => "Send a JWT bearer token".to_owned(),
-        };
-        let mut security = json!({
-            "service": [{ "coding": [{ "system": SERVICES, "code": service, "display": service }] }],
-            "description": description,
-        });
-        if let Some(uris) = smart.and_then(SmartConfiguration::oauth_uris) {
-            security["extension"] = json!([uris]);
-        }
-        let text: String = TEMPLATE.lines().map(str::trim_start).collect();
-        let text = text.replace("{version}", &json!(env!("CARGO_PKG_VERSION")).to_string());
-        let (before_url, after_url) = text.split_once("{url}").unwrap_or((&text, ""));
-        Self {
-            before_url: before_url.to_owned(),
-            after_url: after_url.replace("{security}", &security.to_string()),
-        }
+/// A statement that names the issuer if it is a URL, where a client can find out how to get a token, what the SMART
+/// configuration names, and the URL that the client used.
+fn statement(issuer: Option<&str>, smart: Option<&SmartConfiguration>, base_url: Option<&str>) -> String {
+    let service = if smart.is_some() { "SMART-on-FHIR" } else { "OAuth" };
+    let description = match issuer.filter(|issuer| issuer.starts_with("https://")) {
+        Some(issuer) => format!("Send a JWT bearer token issued by {issuer}"),
+        None => "Send a JWT bearer token".to_owned(),
+    };
+    let mut security = json!({
+        "service": [{ "coding": [{ "system": SERVICES, "code": service, "display": service }] }],
+        "description": description,
+    });
+    if let Some(uris) = smart.and_then(SmartConfiguration::oauth_uris) {
+        security["extension"] = json!([uris]);
     }
-
-    /// The response to `metadata`. The statement is whole, whatever `_summary` and `_elements` say: servers may ignore them (FHIR R4
-    /// search.html#summary).
-    pub(crate) fn response(
-        &self,
-        request: &Request,
-        path: &RequestPath<'_>,
-    ) -> Result<Response<Body>, ApiError> {
-        path.site()?;
-        let default = path.route.default_media();
-        let options = ResponseOptions { subset: Subset::Whole, ..ResponseOptions::of(request, default)? };
-        let text = self.text(parent_url(request).as_deref());
-        let properties = Properties::of_tag(digest_tag(&text));
-        let mut response = respond(request, Document::Text(text), &properties, &options)?;
-        response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
-        Ok(response)
-    }
-
-    fn text(&self, base_url: Option<&str>) -> String {
-        let url = base_url.map_or_else(String::new, |url| format!(", \"url\": {}", json!(url)));
-        [&self.before_url, url.as_str(), &self.after_url].concat()
-    }
+    let text: String = TEMPLATE.lines().map(str::trim_start).collect();
+    let text = text.replace("{version}", &json!(env!("CARGO_PKG_VERSION")).to_string());
+    let url = base_url.map_or_else(String::new, |url| format!(", \"url\": {}", json!(url)));
+    // What the client sent is put in last, so that nothing in it is replaced.
+    text.replace("{security}", &security.to_string()).replacen("{url}", &url, 1)
 }
 
 #[cfg(test)]
@@ -109,7 +95,7 @@ mod tests {
     use super::*;
 
     fn statement(issuer: Option<&str>, base_url: Option<&str>) -> Value {
-        serde_json::from_str(&Metadata::new(issuer, None).text(base_url)).unwrap()
+        serde_json::from_str(&super::statement(issuer, None, base_url)).unwrap()
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod subset;
 
 pub use self::error::ApiError;
 pub use self::event::{Event, MalformedEvent};
-pub(crate) use self::metadata::Metadata;
+pub(crate) use self::metadata::metadata;
 pub use self::negotiation::Media;
 pub(crate) use self::payload::{Payload, PayloadFormat};
 pub(crate) use self::reply::{body_len, options, without_body};
