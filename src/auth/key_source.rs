@@ -194,15 +194,18 @@ fn connection(error: &(dyn Error + 'static)) -> String {
 }
 
 fn issuer_mismatch(configured: &str, found: &str) -> String {
+    if configured.strip_suffix('/') == Some(found) {
+        return format!(
+            "JWT_ISSUER is {configured}, but the issuer calls itself {found}, without the trailing slash"
+        );
+    }
+    if found.strip_suffix('/') == Some(configured) {
+        return format!(
+            "JWT_ISSUER is {configured}, but the issuer calls itself {found}, with a trailing slash"
+        );
+    }
     let shown: String = found.chars().take(MAX_LOGGED_ISSUER).collect();
-    let difference = if configured.strip_suffix('/') == Some(found) {
-        ", without the trailing slash"
-    } else if found.strip_suffix('/') == Some(configured) {
-        ", with a trailing slash"
-    } else {
-        ""
-    };
-    format!("JWT_ISSUER is {configured}, but its OpenID configuration is that of {shown}{difference}")
+    format!("JWT_ISSUER is {configured}, but its OpenID configuration is that of {shown}")
 }
 
 /// Where a key cache gets its sets.
@@ -366,8 +369,8 @@ mod tests {
         let issuer = "https://issuer.example";
         let slash = "https://issuer.example/";
         for (configured, found, end) in [
-            (slash, issuer, "is that of https://issuer.example, without the trailing slash"),
-            (issuer, slash, "is that of https://issuer.example/, with a trailing slash"),
+            (slash, issuer, "calls itself https://issuer.example, without the trailing slash"),
+            (issuer, slash, "calls itself https://issuer.example/, with a trailing slash"),
             (issuer, "https://other.example/", "is that of https://other.example/"),
         ] {
             let message = issuer_mismatch(configured, found);
