@@ -77,7 +77,9 @@ impl Table {
     pub async fn put(&self, study: &Prepared) -> Result<Change, TableError> {
         let (mut tried, mut changed, mut retry) = (Vec::new(), Change::Unchanged, Retry::new(self));
         loop {
-            let hiding = match self.attempt(study, &tried).await? {
+            let outcome = self.attempt(study, &tried).await?;
+            self.learn(matches!(outcome, Attempt::Stored { change: Change::Added, .. }));
+            let hiding = match outcome {
                 Attempt::Kept(reason) => return Ok(reason),
                 Attempt::Stored { change, hiding } => {
                     changed = if change == Change::Unchanged { changed } else { change };
@@ -112,9 +114,6 @@ impl Table {
         loop {
             let guess = std::mem::take(&mut guessing);
             let stored = if guess { None } else { self.item(site, key.as_str()).await? };
-            if stored.is_some() {
-                self.learn(false);
-            }
             let hiding = match study.id().lower_case() {
                 Some(_) => self.item(site, study.id().as_str()).await?,
                 None => None,
@@ -140,18 +139,18 @@ impl Table {
             let is_new = begun.is_none();
             let write = *begun.get_or_insert_with(|| WriteId::new((self.clock)()));
             let Encoded { head, parts } = study.items(write);
-            let within = (!parts.is_empty()).then_some(write);
+            let within = study.has_parts().then_some(write);
             if is_new {
                 try_join_all(parts.into_iter().map(|part| self.put_part(part))).await?;
             }
             let change = if stored.is_some() { Change::Replaced } else { Change::Added };
             match self.put_head(head, stored.as_ref(), within).await? {
                 Written::Done(replaced) => {
-                    self.learn(replaced.is_none());
                     self.delete_parts(site, replaced.iter().flat_map(own_part_keys)).await?;
                     return Ok(Attempt::Stored { change, hiding });
                 }
-                Written::Changed if guess => self.learn(false),
+                // Now it is read.
+                Written::Changed if guess => {}
                 // The parts can be used again: no request that names them is under way.
                 Written::Changed => retry.pause(TableError::Contended(key.to_string())).await?,
                 Written::Unknown(error) => return Ok(Attempt::Unknown(write, error, change)),
@@ -340,23 +339,24 @@ impl Table {
 
 /// The pauses before a study is written or deleted once more.
 struct Retry {
-    pauses: Option<Box<dyn Iterator<Item = Duration> + Send>>,
     patience: Duration,
-    since: Option<Instant>,
+    /// When it was tried again first, and the pauses that are left.
+    begun: Option<(Instant, Pauses)>,
 }
+
+type Pauses = Box<dyn Iterator<Item = Duration> + Send>;
 
 impl Retry {
     fn new(table: &Table) -> Self {
-        Self { pauses: None, patience: table.pace.patience(), since: None }
+        Self { patience: table.pace.patience(), begun: None }
     }
 
     /// Waits, or fails with the reason for trying again if that has been tried for too long.
     async fn pause(&mut self, reason: TableError) -> Result<(), TableError> {
-        let since = self.since.get_or_insert_with(Instant::now);
+        let (since, pauses) = self.begun.get_or_insert_with(|| (Instant::now(), Box::new(pauses())));
         if since.elapsed() >= self.patience {
             return Err(reason);
         }
-        let pauses = self.pauses.get_or_insert_with(|| Box::new(pauses()));
         sleep(pauses.next().unwrap_or_default()).await;
         Ok(())
     }

@@ -31,7 +31,7 @@ pub struct Table {
     pub(crate) pace: Pace,
     pub(crate) clock: fn() -> SystemTime,
     pub(crate) allow_older: bool,
-    /// Studies that were added since the table had one.
+    /// Studies that were added since one was not.
     added: AtomicUsize,
 }
 
@@ -95,10 +95,13 @@ impl Table {
         self.added.load(Ordering::Relaxed) >= ADDED_IN_A_ROW
     }
 
-    /// Learns whether a study was added, or there was one.
+    /// Learns whether a study was added.
     pub(crate) fn learn(&self, is_added: bool) {
-        let added = self.added.load(Ordering::Relaxed);
-        self.added.store(if is_added { added.saturating_add(1) } else { 0 }, Ordering::Relaxed);
+        if is_added {
+            self.added.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.added.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Fails if the table does not exist, does not respond or may not be read. `site` may be any.

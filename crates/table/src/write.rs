@@ -168,7 +168,7 @@ impl Prepared {
         let of_attempt = |name: &&String| [attribute::WRITE_ID, attribute::PARTS].contains(&name.as_str());
         head.keys().filter(|name| !of_attempt(name)).count() == self.head.len()
             && self.head.iter().all(|(name, value)| head.get(name) == Some(value))
-            && head.contains_key(attribute::PARTS) != self.pieces.is_empty()
+            && head.contains_key(attribute::PARTS) == self.has_parts()
     }
 
     /// The sizes of its items, in bytes.
@@ -191,7 +191,7 @@ impl Prepared {
     fn head(&self, write: WriteId) -> Item {
         let mut head = self.head.clone();
         head.insert(attribute::WRITE_ID.to_owned(), AttributeValue::S(write.to_string()));
-        if !self.pieces.is_empty() {
+        if self.has_parts() {
             let keys = self.part_keys(write).map(AttributeValue::S).collect();
             head.insert(attribute::PARTS.to_owned(), AttributeValue::L(keys));
         }
