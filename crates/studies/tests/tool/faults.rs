@@ -9,7 +9,7 @@ use testkit::dynamodb::Fault;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::{Bench, Ran, large_study, study};
+use crate::{Bench, Ran, large_study, lines, study};
 
 /// Throttles this share of the writes, with either code.
 fn throttling(percent: u8) -> impl Fn(&str, &Value) -> Fault + Send + Sync {
@@ -24,14 +24,10 @@ fn throttling(percent: u8) -> impl Fn(&str, &Value) -> Fault + Send + Sync {
     }
 }
 
-fn lines(count: usize) -> String {
-    (0..count).map(|n| study(&format!("s{n}"), "") + "\n").collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_succeeds_while_nine_of_ten_writes_are_throttled_and_says_so() {
     let bench = Bench::with_faults(throttling(90)).await;
-    let ran = bench.run("load", &[&bench.file("a.ndjson", lines(60))]).await;
+    let ran = bench.run("load", &[&bench.file("a.ndjson", lines(0..60, ""))]).await;
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(ran.err.contains("throttled by DynamoDB, "), "{ran:?}");
     assert_eq!(bench.keys().await.len(), 60);
@@ -41,7 +37,7 @@ async fn a_load_succeeds_while_nine_of_ten_writes_are_throttled_and_says_so() {
 async fn throttling_is_fatal_only_after_a_time_without_any_success() {
     let bench = Bench::with_faults(throttling(100)).await;
     let since = Instant::now();
-    let ran = bench.run("load", &[&bench.file("a.ndjson", lines(100)), "--patience", "1"]).await;
+    let ran = bench.run("load", &[&bench.file("a.ndjson", lines(0..100, "")), "--patience", "1"]).await;
     assert_eq!(ran.status, 2, "{ran:?}");
     assert!(since.elapsed() >= Duration::from_secs(1), "{:?}", since.elapsed());
     let last = ran.err.lines().last().unwrap();
@@ -64,7 +60,7 @@ async fn the_first_call_outlasts_throttling_too() {
 async fn the_second_interruption_ends_a_throttled_load_at_once() {
     let bench = Bench::with_faults(throttling(100)).await;
     let (mut child, mut input) = bench.loading(&[]);
-    input.write_all(lines(100).as_bytes()).await.unwrap();
+    input.write_all(lines(0..100, "").as_bytes()).await.unwrap();
     // All is read: only writes are left.
     drop(input);
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -109,7 +105,7 @@ async fn a_pause_of_the_endpoint_during_a_load_is_reported_and_outlasted() {
     })
     .await;
     let mut child = bench
-        .command("load", &[&bench.file("a.ndjson", lines(5)), "--call-timeout", "1"])
+        .command("load", &[&bench.file("a.ndjson", lines(0..5, "")), "--call-timeout", "1"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()

@@ -12,7 +12,7 @@ use testkit::dynamodb::Fault;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::{Bench, Ran, gzip, large_study, studies, study};
+use crate::{Bench, Ran, gzip, large_study, lines, studies, study};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_input_is_loaded_and_keeps_its_bytes() {
@@ -64,8 +64,7 @@ async fn a_load_into_an_empty_table_soon_stops_reading_before_it_writes() {
         Fault::None
     })
     .await;
-    let input =
-        bench.file("a.ndjson", (0..400).map(|n| study(&format!("s{n}"), "") + "\n").collect::<String>());
+    let input = bench.file("a.ndjson", lines(0..400, ""));
     let sent = || calls.each_ref().map(|calls| calls.swap(0, Ordering::Relaxed));
     for (change, [most_writes, most_reads]) in [("400 added", [400, 200]), ("400 unchanged", [0, 401])] {
         let ran = bench.run("load", &[&input]).await;
@@ -78,13 +77,10 @@ async fn a_load_into_an_empty_table_soon_stops_reading_before_it_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_table_has_is_found_after_many_studies_that_it_lacked() {
     let bench = Bench::new().await;
-    let lines = |text: &str, range: std::ops::Range<usize>| -> String {
-        range.map(|n| study(&format!("s{n}"), text) + "\n").collect()
-    };
-    bench.run("load", &[&bench.file("a.ndjson", lines("", 300..400))]).await;
+    bench.run("load", &[&bench.file("a.ndjson", lines(300..400, ""))]).await;
     let other = r#","description":"other""#;
     let ran =
-        bench.run("load", &[&bench.file("b.ndjson", lines("", 0..350) + &lines(other, 350..400))]).await;
+        bench.run("load", &[&bench.file("b.ndjson", lines(0..350, "") + &lines(350..400, other))]).await;
     for change in ["300 added", "50 replaced", "50 unchanged"] {
         assert!(ran.out.contains(change), "{ran:?}");
     }
@@ -144,8 +140,7 @@ async fn empty_values_are_left_out_on_demand() {
     let bench = Bench::new().await;
     let empty =
         r#","note":[],"encounter":{},"description":"","endpoint":[{"display":null}],"numberOfSeries":null"#;
-    let lines: Vec<_> = (0..14).map(|n| study(&format!("s{n}"), empty)).collect();
-    let file = bench.file("a.ndjson", lines.join("\n"));
+    let file = bench.file("a.ndjson", lines(0..14, empty));
     let ran = bench.run("load", &[&file]).await;
     assert_eq!(ran.status, 1);
     assert!(ran.out.contains(", 14 documents rejected\n"), "{ran:?}");
@@ -416,7 +411,7 @@ async fn a_report_that_is_not_completed_leaves_the_earlier_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_that_breaks_off_is_said_once_and_fails_the_load() {
     let bench = Bench::new().await;
-    let lines: String = (0..200).map(|n| study(&format!("s{n}"), "") + "\n").collect();
+    let lines = lines(0..200, "");
     let whole = gzip(&lines);
     let cut = bench.file("cut.ndjson.gz", &whole[..whole.len() - 20]);
     let other = bench.file("other.json", study("other", ""));
@@ -490,8 +485,7 @@ async fn help_lists_the_endings_that_are_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_bounds_the_writes_of_each_second() {
     let bench = Bench::new().await;
-    let lines: Vec<_> = (0..16).map(|n| study(&format!("s{n}"), "")).collect();
-    let file = bench.file("a.ndjson", lines.join("\n"));
+    let file = bench.file("a.ndjson", lines(0..16, ""));
     let since = Instant::now();
     assert_eq!(bench.run("load", &[&file, "--rate", "10"]).await.status, 0);
     assert!(since.elapsed() >= Duration::from_millis(1_500), "{:?}", since.elapsed());

@@ -12,6 +12,7 @@ mod terminal;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::{Output, Stdio};
 
 use aws_sdk_dynamodb::Client;
@@ -175,6 +176,11 @@ fn study(id: &str, more: &str) -> String {
     format!(
         r#"{{"resourceType":"ImagingStudy","id":"{id}","status":"available","subject":{{"reference":"Patient/1"}}{more}}}"#
     )
+}
+
+/// Studies with these numbers, each on a line of its own.
+fn lines(numbers: Range<usize>, more: &str) -> String {
+    numbers.map(|n| study(&format!("s{n}"), more) + "\n").collect()
 }
 
 /// A study too large for one item, even compressed: its content is noise.

@@ -86,8 +86,7 @@ async fn at_terminal(
 async fn the_progress_never_wraps_and_leaves_nothing_behind() {
     for columns in [80, 40, 10] {
         let bench = Bench::new().await;
-        let file =
-            bench.file("a.ndjson", (0..300).map(|n| study(&format!("s{n}"), "") + "\n").collect::<String>());
+        let file = bench.file("a.ndjson", lines(0..300, ""));
         let load = bench.command("load", &["--rate", "500", &file]);
         let (screen, status) = at_terminal(columns, load, |_| None).await;
         assert_eq!(status, 0);
@@ -104,8 +103,7 @@ async fn the_progress_never_wraps_and_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_is_said_in_a_line_of_its_own() {
     let bench = Bench::new().await;
-    let file =
-        bench.file("a.ndjson", (0..300).map(|n| study(&format!("s{n}"), "") + "\n").collect::<String>());
+    let file = bench.file("a.ndjson", lines(0..300, ""));
     let load = bench.command("load", &["--rate", "50", &file]);
     let is_loading = |written: &str| written.contains("left, ").then_some(&b"^C"[..]);
     let (screen, status) = at_terminal(80, load, is_loading).await;
