@@ -153,7 +153,7 @@ sbom: .venv/cyclonedx/bin/cargo-cyclonedx ## List what the function is made of, 
 release: .venv/sam/ready ## Make a release of what is checked out in dist/ (VERSION=1.2.0): archives, SBOMs, templates, sums
 	.venv/sam/bin/python tools/release.py
 lock: .venv/uv/ready ## Lock the tools of tools/pyproject.toml anew, with everything that they depend on
-	.venv/uv/bin/uv lock --quiet --upgrade --project tools
+	cd tools && ../.venv/uv/bin/uv lock --quiet --upgrade && ../.venv/uv/bin/uv export --quiet --locked --only-group uv --no-header --no-annotate --output-file uv.txt
 clean: ## Remove everything that was built, the tools' environments included
 	cargo clean
 	rm -rf .aws-sam .venv .issuer dist examples/clients/typescript/node_modules tools/*/node_modules
