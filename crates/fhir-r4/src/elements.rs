@@ -1,9 +1,21 @@
-//! What FHIR R4 (4.0.1) allows in an `ImagingStudy`. Written by tools/r4-elements.py; do not edit.
+//! What FHIR R4 (4.0.1) allows in an `ImagingStudy`: the element definitions that R4 publishes, with the codes of bindings of
+//! required strength (<http://hl7.org/fhir/R4/definitions.json.zip>). R4 does not change any more.
 
 use super::primitive::Primitive;
 use super::schema::Count::{Any, AtLeastOne, Optional, Required};
-use super::schema::Shape::{Attribute, Code, Complex, Primitive as P, Reference, Resource};
-use super::schema::{Type, choice, element};
+use super::schema::Shape::{Attribute, Code, Complex, Primitive as P, Reference, Resource, TypeName};
+use super::schema::{Element, Type, choice, element};
+
+/// What every datatype has from `Element`.
+static OF_EVERY_ELEMENT: [Element; 2] = [
+    element("extension", Any, Complex(&EXTENSION)),
+    element("id", Optional, Attribute(Primitive::ElementId)),
+];
+
+/// A type with these elements, and with those of `Element` that it does not define itself.
+const fn data_type(name: &'static str, elements: &'static [Element]) -> Type {
+    Type { name, elements, inherited: &OF_EVERY_ELEMENT, needs: &[], open: false }
+}
 
 /// The resource types of R4, sorted.
 pub(super) static RESOURCES: [&str; 146] = [
@@ -39,58 +51,20 @@ pub(super) static RESOURCES: [&str; 146] = [
     "VisionPrescription",
 ];
 
-static ADDRESS_TYPE: [&str; 3] = ["both", "physical", "postal"];
-
-static ADDRESS_USE: [&str; 5] = ["billing", "home", "old", "temp", "work"];
-
-static ALL_TYPES: [&str; 213] = [
-    "Account", "ActivityDefinition", "Address", "AdverseEvent", "Age", "AllergyIntolerance", "Annotation",
-    "Any", "Appointment", "AppointmentResponse", "Attachment", "AuditEvent", "BackboneElement", "Basic",
-    "Binary", "BiologicallyDerivedProduct", "BodyStructure", "Bundle", "CapabilityStatement", "CarePlan",
-    "CareTeam", "CatalogEntry", "ChargeItem", "ChargeItemDefinition", "Claim", "ClaimResponse",
-    "ClinicalImpression", "CodeSystem", "CodeableConcept", "Coding", "Communication", "CommunicationRequest",
-    "CompartmentDefinition", "Composition", "ConceptMap", "Condition", "Consent", "ContactDetail",
-    "ContactPoint", "Contract", "Contributor", "Count", "Coverage", "CoverageEligibilityRequest",
-    "CoverageEligibilityResponse", "DataRequirement", "DetectedIssue", "Device", "DeviceDefinition",
-    "DeviceMetric", "DeviceRequest", "DeviceUseStatement", "DiagnosticReport", "Distance",
-    "DocumentManifest", "DocumentReference", "DomainResource", "Dosage", "Duration",
-    "EffectEvidenceSynthesis", "Element", "ElementDefinition", "Encounter", "Endpoint", "EnrollmentRequest",
-    "EnrollmentResponse", "EpisodeOfCare", "EventDefinition", "Evidence", "EvidenceVariable",
-    "ExampleScenario", "ExplanationOfBenefit", "Expression", "Extension", "FamilyMemberHistory", "Flag",
-    "Goal", "GraphDefinition", "Group", "GuidanceResponse", "HealthcareService", "HumanName", "Identifier",
-    "ImagingStudy", "Immunization", "ImmunizationEvaluation", "ImmunizationRecommendation",
-    "ImplementationGuide", "InsurancePlan", "Invoice", "Library", "Linkage", "List", "Location",
-    "MarketingStatus", "Measure", "MeasureReport", "Media", "Medication", "MedicationAdministration",
-    "MedicationDispense", "MedicationKnowledge", "MedicationRequest", "MedicationStatement",
-    "MedicinalProduct", "MedicinalProductAuthorization", "MedicinalProductContraindication",
-    "MedicinalProductIndication", "MedicinalProductIngredient", "MedicinalProductInteraction",
-    "MedicinalProductManufactured", "MedicinalProductPackaged", "MedicinalProductPharmaceutical",
-    "MedicinalProductUndesirableEffect", "MessageDefinition", "MessageHeader", "Meta", "MolecularSequence",
-    "Money", "MoneyQuantity", "NamingSystem", "Narrative", "NutritionOrder", "Observation",
-    "ObservationDefinition", "OperationDefinition", "OperationOutcome", "Organization",
-    "OrganizationAffiliation", "ParameterDefinition", "Parameters", "Patient", "PaymentNotice",
-    "PaymentReconciliation", "Period", "Person", "PlanDefinition", "Population", "Practitioner",
-    "PractitionerRole", "Procedure", "ProdCharacteristic", "ProductShelfLife", "Provenance", "Quantity",
-    "Questionnaire", "QuestionnaireResponse", "Range", "Ratio", "Reference", "RelatedArtifact",
-    "RelatedPerson", "RequestGroup", "ResearchDefinition", "ResearchElementDefinition", "ResearchStudy",
-    "ResearchSubject", "Resource", "RiskAssessment", "RiskEvidenceSynthesis", "SampledData", "Schedule",
-    "SearchParameter", "ServiceRequest", "Signature", "SimpleQuantity", "Slot", "Specimen",
-    "SpecimenDefinition", "StructureDefinition", "StructureMap", "Subscription", "Substance",
-    "SubstanceAmount", "SubstanceNucleicAcid", "SubstancePolymer", "SubstanceProtein",
-    "SubstanceReferenceInformation", "SubstanceSourceMaterial", "SubstanceSpecification", "SupplyDelivery",
-    "SupplyRequest", "Task", "TerminologyCapabilities", "TestReport", "TestScript", "Timing",
-    "TriggerDefinition", "Type", "UsageContext", "ValueSet", "VerificationResult", "VisionPrescription",
-    "base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant",
-    "integer", "markdown", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid",
-    "xhtml",
+/// The datatypes of R4, its abstract types among them, sorted.
+pub(super) static DATATYPES: [&str; 67] = [
+    "Address", "Age", "Annotation", "Any", "Attachment", "BackboneElement", "CodeableConcept", "Coding",
+    "ContactDetail", "ContactPoint", "Contributor", "Count", "DataRequirement", "Distance", "DomainResource",
+    "Dosage", "Duration", "Element", "ElementDefinition", "Expression", "Extension", "HumanName",
+    "Identifier", "MarketingStatus", "Meta", "Money", "MoneyQuantity", "Narrative", "ParameterDefinition",
+    "Period", "Population", "ProdCharacteristic", "ProductShelfLife", "Quantity", "Range", "Ratio",
+    "Reference", "RelatedArtifact", "Resource", "SampledData", "Signature", "SimpleQuantity",
+    "SubstanceAmount", "Timing", "TriggerDefinition", "Type", "UsageContext", "base64Binary", "boolean",
+    "canonical", "code", "date", "dateTime", "decimal", "id", "instant", "integer", "markdown", "oid",
+    "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid", "xhtml",
 ];
 
-static CONTACT_POINT_SYSTEM: [&str; 7] = ["email", "fax", "other", "pager", "phone", "sms", "url"];
-
-static CONTACT_POINT_USE: [&str; 5] = ["home", "mobile", "old", "temp", "work"];
-
-static CONTRIBUTOR_TYPE: [&str; 4] = ["author", "editor", "endorser", "reviewer"];
-
+/// ISO 4217, with the codes withdrawn or added since R4 came out: the value set is bound to no edition.
 static CURRENCIES: [&str; 189] = [
     "AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BGN", "BHD",
     "BIF", "BMD", "BND", "BOB", "BOV", "BRL", "BSD", "BTN", "BWP", "BYN", "BZD", "CAD", "CDF", "CHE", "CHF",
@@ -107,33 +81,28 @@ static CURRENCIES: [&str; 189] = [
     "XSU", "XTS", "XUA", "XXX", "YER", "ZAR", "ZMW", "ZWG", "ZWL",
 ];
 
-static DAYS_OF_WEEK: [&str; 7] = ["fri", "mon", "sat", "sun", "thu", "tue", "wed"];
-
 static EVENT_TIMING: [&str; 26] = [
     "AC", "ACD", "ACM", "ACV", "AFT", "AFT.early", "AFT.late", "C", "CD", "CM", "CV", "EVE", "EVE.early",
     "EVE.late", "HS", "MORN", "MORN.early", "MORN.late", "NIGHT", "NOON", "PC", "PCD", "PCM", "PCV", "PHS",
     "WAKE",
 ];
 
-static IDENTIFIER_USE: [&str; 5] = ["official", "old", "secondary", "temp", "usual"];
-
 static IMAGINGSTUDY_STATUS: [&str; 5] =
     ["available", "cancelled", "entered-in-error", "registered", "unknown"];
 
-static NAME_USE: [&str; 7] = ["anonymous", "maiden", "nickname", "official", "old", "temp", "usual"];
-
-static NARRATIVE_STATUS: [&str; 4] = ["additional", "empty", "extensions", "generated"];
-
-static OPERATION_PARAMETER_USE: [&str; 2] = ["in", "out"];
-
-static QUANTITY_COMPARATOR: [&str; 4] = ["<", "<=", ">", ">="];
+/// `Age`, `Count`, `Distance` and `Duration` are quantities with rules of their own.
+static QUANTITY_ELEMENTS: [Element; 5] = [
+    element("code", Optional, P(Primitive::Code)),
+    element("comparator", Optional, Code(&["<", "<=", ">", ">="])),
+    element("system", Optional, P(Primitive::Uri)),
+    element("unit", Optional, P(Primitive::String)),
+    element("value", Optional, P(Primitive::Decimal)),
+];
 
 static RELATED_ARTIFACT_TYPE: [&str; 8] = [
     "citation", "composed-of", "depends-on", "derived-from", "documentation", "justification", "predecessor",
     "successor",
 ];
-
-static SORT_DIRECTION: [&str; 2] = ["ascending", "descending"];
 
 static TRIGGER_TYPE: [&str; 8] = [
     "data-access-ended", "data-accessed", "data-added", "data-changed", "data-modified", "data-removed",
@@ -142,44 +111,28 @@ static TRIGGER_TYPE: [&str; 8] = [
 
 static UNITS_OF_TIME: [&str; 7] = ["a", "d", "h", "min", "mo", "s", "wk"];
 
-static ADDRESS: Type = Type {
-    name: "Address",
-    elements: &[
+static ADDRESS: Type = data_type(
+    "Address",
+    &[
         element("city", Optional, P(Primitive::String)),
         element("country", Optional, P(Primitive::String)),
         element("district", Optional, P(Primitive::String)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("line", Any, P(Primitive::String)),
         element("period", Optional, Complex(&PERIOD)),
         element("postalCode", Optional, P(Primitive::String)),
         element("state", Optional, P(Primitive::String)),
         element("text", Optional, P(Primitive::String)),
-        element("type", Optional, Code(&ADDRESS_TYPE)),
-        element("use", Optional, Code(&ADDRESS_USE)),
+        element("type", Optional, Code(&["both", "physical", "postal"])),
+        element("use", Optional, Code(&["billing", "home", "old", "temp", "work"])),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static AGE: Type = Type {
-    name: "Age",
-    elements: &[
-        element("code", Optional, P(Primitive::Code)),
-        element("comparator", Optional, Code(&QUANTITY_COMPARATOR)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("system", Optional, P(Primitive::Uri)),
-        element("unit", Optional, P(Primitive::String)),
-        element("value", Optional, P(Primitive::Decimal)),
-    ],
-    needs: &[("code", "system", "qty-3"), ("value", "code", "age-1")],
-    open: false,
-};
+static AGE: Type =
+    data_type("Age", &QUANTITY_ELEMENTS).needing(&[("code", "system", "qty-3"), ("value", "code", "age-1")]);
 
-static ANNOTATION: Type = Type {
-    name: "Annotation",
-    elements: &[
+static ANNOTATION: Type = data_type(
+    "Annotation",
+    &[
         choice(
             "author[x]",
             "authorReference",
@@ -187,199 +140,125 @@ static ANNOTATION: Type = Type {
             Reference(&["Practitioner", "Patient", "RelatedPerson", "Organization"]),
         ),
         choice("author[x]", "authorString", Optional, P(Primitive::String)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("text", Required, P(Primitive::Markdown)),
         element("time", Optional, P(Primitive::DateTime)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static ATTACHMENT: Type = Type {
-    name: "Attachment",
-    elements: &[
+static ATTACHMENT: Type = data_type(
+    "Attachment",
+    &[
         element("contentType", Optional, P(Primitive::MimeType)),
         element("creation", Optional, P(Primitive::DateTime)),
         element("data", Optional, P(Primitive::Base64Binary)),
-        element("extension", Any, Complex(&EXTENSION)),
         element("hash", Optional, P(Primitive::Base64Binary)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("language", Optional, P(Primitive::Code)),
         element("size", Optional, P(Primitive::UnsignedInt)),
         element("title", Optional, P(Primitive::String)),
         element("url", Optional, P(Primitive::Url)),
     ],
-    needs: &[("data", "contentType", "att-1")],
-    open: false,
-};
+)
+.needing(&[("data", "contentType", "att-1")]);
 
-static CODEABLE_CONCEPT: Type = Type {
-    name: "CodeableConcept",
-    elements: &[
-        element("coding", Any, Complex(&CODING)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("text", Optional, P(Primitive::String)),
-    ],
-    needs: &[],
-    open: false,
-};
+static CODEABLE_CONCEPT: Type = data_type(
+    "CodeableConcept",
+    &[element("coding", Any, Complex(&CODING)), element("text", Optional, P(Primitive::String))],
+);
 
-static CODING: Type = Type {
-    name: "Coding",
-    elements: &[
+static CODING: Type = data_type(
+    "Coding",
+    &[
         element("code", Optional, P(Primitive::Code)),
         element("display", Optional, P(Primitive::String)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("system", Optional, P(Primitive::Uri)),
         element("userSelected", Optional, P(Primitive::Boolean)),
         element("version", Optional, P(Primitive::String)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static CONTACT_DETAIL: Type = Type {
-    name: "ContactDetail",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("name", Optional, P(Primitive::String)),
-        element("telecom", Any, Complex(&CONTACT_POINT)),
-    ],
-    needs: &[],
-    open: false,
-};
+static CONTACT_DETAIL: Type = data_type(
+    "ContactDetail",
+    &[element("name", Optional, P(Primitive::String)), element("telecom", Any, Complex(&CONTACT_POINT))],
+);
 
-static CONTACT_POINT: Type = Type {
-    name: "ContactPoint",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
+static CONTACT_POINT: Type = data_type(
+    "ContactPoint",
+    &[
         element("period", Optional, Complex(&PERIOD)),
         element("rank", Optional, P(Primitive::PositiveInt)),
-        element("system", Optional, Code(&CONTACT_POINT_SYSTEM)),
-        element("use", Optional, Code(&CONTACT_POINT_USE)),
+        element("system", Optional, Code(&["email", "fax", "other", "pager", "phone", "sms", "url"])),
+        element("use", Optional, Code(&["home", "mobile", "old", "temp", "work"])),
         element("value", Optional, P(Primitive::String)),
     ],
-    needs: &[("value", "system", "cpt-2")],
-    open: false,
-};
+)
+.needing(&[("value", "system", "cpt-2")]);
 
-static CONTRIBUTOR: Type = Type {
-    name: "Contributor",
-    elements: &[
+static CONTRIBUTOR: Type = data_type(
+    "Contributor",
+    &[
         element("contact", Any, Complex(&CONTACT_DETAIL)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("name", Required, P(Primitive::String)),
-        element("type", Required, Code(&CONTRIBUTOR_TYPE)),
+        element("type", Required, Code(&["author", "editor", "endorser", "reviewer"])),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static COUNT: Type = Type {
-    name: "Count",
-    elements: &[
-        element("code", Optional, P(Primitive::Code)),
-        element("comparator", Optional, Code(&QUANTITY_COMPARATOR)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("system", Optional, P(Primitive::Uri)),
-        element("unit", Optional, P(Primitive::String)),
-        element("value", Optional, P(Primitive::Decimal)),
-    ],
-    needs: &[("code", "system", "qty-3"), ("value", "code", "cnt-3")],
-    open: false,
-};
+static COUNT: Type = data_type("Count", &QUANTITY_ELEMENTS)
+    .needing(&[("code", "system", "qty-3"), ("value", "code", "cnt-3")]);
 
-static DATA_REQUIREMENT: Type = Type {
-    name: "DataRequirement",
-    elements: &[
+static DATA_REQUIREMENT: Type = data_type(
+    "DataRequirement",
+    &[
         element("codeFilter", Any, Complex(&DATA_REQUIREMENT_CODE_FILTER)),
         element("dateFilter", Any, Complex(&DATA_REQUIREMENT_DATE_FILTER)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("limit", Optional, P(Primitive::PositiveInt)),
         element("mustSupport", Any, P(Primitive::String)),
         element("profile", Any, P(Primitive::Canonical)),
         element("sort", Any, Complex(&DATA_REQUIREMENT_SORT)),
         choice("subject[x]", "subjectCodeableConcept", Optional, Complex(&CODEABLE_CONCEPT)),
         choice("subject[x]", "subjectReference", Optional, Reference(&["Group"])),
-        element("type", Required, Code(&ALL_TYPES)),
+        element("type", Required, TypeName),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static DATA_REQUIREMENT_CODE_FILTER: Type = Type {
-    name: "DataRequirement.codeFilter",
-    elements: &[
+static DATA_REQUIREMENT_CODE_FILTER: Type = data_type(
+    "DataRequirement.codeFilter",
+    &[
         element("code", Any, Complex(&CODING)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("path", Optional, P(Primitive::String)),
         element("searchParam", Optional, P(Primitive::String)),
         element("valueSet", Optional, P(Primitive::Canonical)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static DATA_REQUIREMENT_DATE_FILTER: Type = Type {
-    name: "DataRequirement.dateFilter",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
+static DATA_REQUIREMENT_DATE_FILTER: Type = data_type(
+    "DataRequirement.dateFilter",
+    &[
         element("path", Optional, P(Primitive::String)),
         element("searchParam", Optional, P(Primitive::String)),
         choice("value[x]", "valueDateTime", Optional, P(Primitive::DateTime)),
         choice("value[x]", "valueDuration", Optional, Complex(&DURATION)),
         choice("value[x]", "valuePeriod", Optional, Complex(&PERIOD)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static DATA_REQUIREMENT_SORT: Type = Type {
-    name: "DataRequirement.sort",
-    elements: &[
-        element("direction", Required, Code(&SORT_DIRECTION)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
+static DATA_REQUIREMENT_SORT: Type = data_type(
+    "DataRequirement.sort",
+    &[
+        element("direction", Required, Code(&["ascending", "descending"])),
         element("path", Required, P(Primitive::String)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static DISTANCE: Type = Type {
-    name: "Distance",
-    elements: &[
-        element("code", Optional, P(Primitive::Code)),
-        element("comparator", Optional, Code(&QUANTITY_COMPARATOR)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("system", Optional, P(Primitive::Uri)),
-        element("unit", Optional, P(Primitive::String)),
-        element("value", Optional, P(Primitive::Decimal)),
-    ],
-    needs: &[("code", "system", "qty-3"), ("value", "code", "dis-1")],
-    open: false,
-};
+static DISTANCE: Type = data_type("Distance", &QUANTITY_ELEMENTS)
+    .needing(&[("code", "system", "qty-3"), ("value", "code", "dis-1")]);
 
-static DOSAGE: Type = Type {
-    name: "Dosage",
-    elements: &[
+static DOSAGE: Type = data_type(
+    "Dosage",
+    &[
         element("additionalInstruction", Any, Complex(&CODEABLE_CONCEPT)),
         choice("asNeeded[x]", "asNeededBoolean", Optional, P(Primitive::Boolean)),
         choice("asNeeded[x]", "asNeededCodeableConcept", Optional, Complex(&CODEABLE_CONCEPT)),
         element("doseAndRate", Any, Complex(&DOSAGE_DOSE_AND_RATE)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("maxDosePerAdministration", Optional, Complex(&QUANTITY)),
         element("maxDosePerLifetime", Optional, Complex(&QUANTITY)),
         element("maxDosePerPeriod", Optional, Complex(&RATIO)),
@@ -392,71 +271,39 @@ static DOSAGE: Type = Type {
         element("text", Optional, P(Primitive::String)),
         element("timing", Optional, Complex(&TIMING)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static DOSAGE_DOSE_AND_RATE: Type = Type {
-    name: "Dosage.doseAndRate",
-    elements: &[
+static DOSAGE_DOSE_AND_RATE: Type = data_type(
+    "Dosage.doseAndRate",
+    &[
         choice("dose[x]", "doseQuantity", Optional, Complex(&QUANTITY)),
         choice("dose[x]", "doseRange", Optional, Complex(&RANGE)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         choice("rate[x]", "rateQuantity", Optional, Complex(&QUANTITY)),
         choice("rate[x]", "rateRange", Optional, Complex(&RANGE)),
         choice("rate[x]", "rateRatio", Optional, Complex(&RATIO)),
         element("type", Optional, Complex(&CODEABLE_CONCEPT)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static DURATION: Type = Type {
-    name: "Duration",
-    elements: &[
-        element("code", Optional, P(Primitive::Code)),
-        element("comparator", Optional, Code(&QUANTITY_COMPARATOR)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("system", Optional, P(Primitive::Uri)),
-        element("unit", Optional, P(Primitive::String)),
-        element("value", Optional, P(Primitive::Decimal)),
-    ],
-    needs: &[("code", "system", "qty-3"), ("code", "value", "drt-1")],
-    open: false,
-};
+static DURATION: Type = data_type("Duration", &QUANTITY_ELEMENTS)
+    .needing(&[("code", "system", "qty-3"), ("code", "value", "drt-1")]);
 
-pub(super) static ELEMENT: Type = Type {
-    name: "Element",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-    ],
-    needs: &[],
-    open: false,
-};
+pub(super) static ELEMENT: Type = data_type("Element", &[]);
 
-static EXPRESSION: Type = Type {
-    name: "Expression",
-    elements: &[
+static EXPRESSION: Type = data_type(
+    "Expression",
+    &[
         element("description", Optional, P(Primitive::String)),
         element("expression", Optional, P(Primitive::String)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("language", Required, P(Primitive::Code)),
         element("name", Optional, P(Primitive::Id)),
         element("reference", Optional, P(Primitive::Uri)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-pub(super) static EXTENSION: Type = Type {
-    name: "Extension",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
+pub(super) static EXTENSION: Type = data_type(
+    "Extension",
+    &[
         element("url", Required, Attribute(Primitive::Uri)),
         choice("value[x]", "valueAddress", Optional, Complex(&ADDRESS)),
         choice("value[x]", "valueAge", Optional, Complex(&AGE)),
@@ -509,46 +356,40 @@ pub(super) static EXTENSION: Type = Type {
         choice("value[x]", "valueUsageContext", Optional, Complex(&USAGE_CONTEXT)),
         choice("value[x]", "valueUuid", Optional, P(Primitive::Uuid)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static HUMAN_NAME: Type = Type {
-    name: "HumanName",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
+static HUMAN_NAME: Type = data_type(
+    "HumanName",
+    &[
         element("family", Optional, P(Primitive::String)),
         element("given", Any, P(Primitive::String)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("period", Optional, Complex(&PERIOD)),
         element("prefix", Any, P(Primitive::String)),
         element("suffix", Any, P(Primitive::String)),
         element("text", Optional, P(Primitive::String)),
-        element("use", Optional, Code(&NAME_USE)),
+        element(
+            "use",
+            Optional,
+            Code(&["anonymous", "maiden", "nickname", "official", "old", "temp", "usual"]),
+        ),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static IDENTIFIER: Type = Type {
-    name: "Identifier",
-    elements: &[
+static IDENTIFIER: Type = data_type(
+    "Identifier",
+    &[
         element("assigner", Optional, Reference(&["Organization"])),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("period", Optional, Complex(&PERIOD)),
         element("system", Optional, P(Primitive::Uri)),
         element("type", Optional, Complex(&CODEABLE_CONCEPT)),
-        element("use", Optional, Code(&IDENTIFIER_USE)),
+        element("use", Optional, Code(&["official", "old", "secondary", "temp", "usual"])),
         element("value", Optional, P(Primitive::String)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-pub(super) static IMAGING_STUDY: Type = Type {
-    name: "ImagingStudy",
-    elements: &[
+pub(super) static IMAGING_STUDY: Type = data_type(
+    "ImagingStudy",
+    &[
         element(
             "basedOn",
             Any,
@@ -558,7 +399,6 @@ pub(super) static IMAGING_STUDY: Type = Type {
         element("description", Optional, P(Primitive::String)),
         element("encounter", Optional, Reference(&["Encounter"])),
         element("endpoint", Any, Reference(&["Endpoint"])),
-        element("extension", Any, Complex(&EXTENSION)),
         element("id", Optional, Attribute(Primitive::Id)),
         element("identifier", Any, Complex(&IDENTIFIER)),
         element("implicitRules", Optional, P(Primitive::Uri)),
@@ -586,18 +426,14 @@ pub(super) static IMAGING_STUDY: Type = Type {
         element("subject", Required, Reference(&["Patient", "Device", "Group"])),
         element("text", Optional, Complex(&NARRATIVE)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static IMAGING_STUDY_SERIES: Type = Type {
-    name: "ImagingStudy.series",
-    elements: &[
+static IMAGING_STUDY_SERIES: Type = data_type(
+    "ImagingStudy.series",
+    &[
         element("bodySite", Optional, Complex(&CODING)),
         element("description", Optional, P(Primitive::String)),
         element("endpoint", Any, Reference(&["Endpoint"])),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("instance", Any, Complex(&IMAGING_STUDY_SERIES_INSTANCE)),
         element("laterality", Optional, Complex(&CODING)),
         element("modality", Required, Complex(&CODING)),
@@ -609,28 +445,22 @@ static IMAGING_STUDY_SERIES: Type = Type {
         element("started", Optional, P(Primitive::DateTime)),
         element("uid", Required, P(Primitive::Id)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static IMAGING_STUDY_SERIES_INSTANCE: Type = Type {
-    name: "ImagingStudy.series.instance",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
+static IMAGING_STUDY_SERIES_INSTANCE: Type = data_type(
+    "ImagingStudy.series.instance",
+    &[
         element("modifierExtension", Any, Complex(&EXTENSION)),
         element("number", Optional, P(Primitive::UnsignedInt)),
         element("sopClass", Required, Complex(&CODING)),
         element("title", Optional, P(Primitive::String)),
         element("uid", Required, P(Primitive::Id)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static IMAGING_STUDY_SERIES_PERFORMER: Type = Type {
-    name: "ImagingStudy.series.performer",
-    elements: &[
+static IMAGING_STUDY_SERIES_PERFORMER: Type = data_type(
+    "ImagingStudy.series.performer",
+    &[
         element(
             "actor",
             Required,
@@ -639,20 +469,14 @@ static IMAGING_STUDY_SERIES_PERFORMER: Type = Type {
                 "RelatedPerson",
             ]),
         ),
-        element("extension", Any, Complex(&EXTENSION)),
         element("function", Optional, Complex(&CODEABLE_CONCEPT)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("modifierExtension", Any, Complex(&EXTENSION)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-pub(super) static META: Type = Type {
-    name: "Meta",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
+pub(super) static META: Type = data_type(
+    "Meta",
+    &[
         element("lastUpdated", Optional, P(Primitive::Instant)),
         element("profile", Any, P(Primitive::Canonical)),
         element("security", Any, Complex(&CODING)),
@@ -660,156 +484,94 @@ pub(super) static META: Type = Type {
         element("tag", Any, Complex(&CODING)),
         element("versionId", Optional, P(Primitive::Id)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static MONEY: Type = Type {
-    name: "Money",
-    elements: &[
-        element("currency", Optional, Code(&CURRENCIES)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("value", Optional, P(Primitive::Decimal)),
-    ],
-    needs: &[],
-    open: false,
-};
+static MONEY: Type = data_type(
+    "Money",
+    &[element("currency", Optional, Code(&CURRENCIES)), element("value", Optional, P(Primitive::Decimal))],
+);
 
-pub(super) static NARRATIVE: Type = Type {
-    name: "Narrative",
-    elements: &[
+pub(super) static NARRATIVE: Type = data_type(
+    "Narrative",
+    &[
         element("div", Required, Attribute(Primitive::Xhtml)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("status", Required, Code(&NARRATIVE_STATUS)),
+        element("status", Required, Code(&["additional", "empty", "extensions", "generated"])),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static PARAMETER_DEFINITION: Type = Type {
-    name: "ParameterDefinition",
-    elements: &[
+static PARAMETER_DEFINITION: Type = data_type(
+    "ParameterDefinition",
+    &[
         element("documentation", Optional, P(Primitive::String)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("max", Optional, P(Primitive::String)),
         element("min", Optional, P(Primitive::Integer)),
         element("name", Optional, P(Primitive::Code)),
         element("profile", Optional, P(Primitive::Canonical)),
-        element("type", Required, Code(&ALL_TYPES)),
-        element("use", Required, Code(&OPERATION_PARAMETER_USE)),
+        element("type", Required, TypeName),
+        element("use", Required, Code(&["in", "out"])),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static PERIOD: Type = Type {
-    name: "Period",
-    elements: &[
-        element("end", Optional, P(Primitive::DateTime)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("start", Optional, P(Primitive::DateTime)),
-    ],
-    needs: &[],
-    open: false,
-};
+static PERIOD: Type = data_type(
+    "Period",
+    &[element("end", Optional, P(Primitive::DateTime)), element("start", Optional, P(Primitive::DateTime))],
+);
 
-static QUANTITY: Type = Type {
-    name: "Quantity",
-    elements: &[
-        element("code", Optional, P(Primitive::Code)),
-        element("comparator", Optional, Code(&QUANTITY_COMPARATOR)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("system", Optional, P(Primitive::Uri)),
-        element("unit", Optional, P(Primitive::String)),
-        element("value", Optional, P(Primitive::Decimal)),
-    ],
-    needs: &[("code", "system", "qty-3")],
-    open: false,
-};
+static QUANTITY: Type = data_type("Quantity", &QUANTITY_ELEMENTS).needing(&[("code", "system", "qty-3")]);
 
-static RANGE: Type = Type {
-    name: "Range",
-    elements: &[
-        element("extension", Any, Complex(&EXTENSION)),
-        element("high", Optional, Complex(&QUANTITY)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
-        element("low", Optional, Complex(&QUANTITY)),
-    ],
-    needs: &[],
-    open: false,
-};
+static RANGE: Type = data_type(
+    "Range",
+    &[element("high", Optional, Complex(&QUANTITY)), element("low", Optional, Complex(&QUANTITY))],
+);
 
-static RATIO: Type = Type {
-    name: "Ratio",
-    elements: &[
+static RATIO: Type = data_type(
+    "Ratio",
+    &[
         element("denominator", Optional, Complex(&QUANTITY)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("numerator", Optional, Complex(&QUANTITY)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-pub(super) static REFERENCE: Type = Type {
-    name: "Reference",
-    elements: &[
+pub(super) static REFERENCE: Type = data_type(
+    "Reference",
+    &[
         element("display", Optional, P(Primitive::String)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("identifier", Optional, Complex(&IDENTIFIER)),
         element("reference", Optional, P(Primitive::String)),
         element("type", Optional, P(Primitive::Uri)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static RELATED_ARTIFACT: Type = Type {
-    name: "RelatedArtifact",
-    elements: &[
+static RELATED_ARTIFACT: Type = data_type(
+    "RelatedArtifact",
+    &[
         element("citation", Optional, P(Primitive::Markdown)),
         element("display", Optional, P(Primitive::String)),
         element("document", Optional, Complex(&ATTACHMENT)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("label", Optional, P(Primitive::String)),
         element("resource", Optional, P(Primitive::Canonical)),
         element("type", Required, Code(&RELATED_ARTIFACT_TYPE)),
         element("url", Optional, P(Primitive::Url)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static SAMPLED_DATA: Type = Type {
-    name: "SampledData",
-    elements: &[
+static SAMPLED_DATA: Type = data_type(
+    "SampledData",
+    &[
         element("data", Optional, P(Primitive::String)),
         element("dimensions", Required, P(Primitive::PositiveInt)),
-        element("extension", Any, Complex(&EXTENSION)),
         element("factor", Optional, P(Primitive::Decimal)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("lowerLimit", Optional, P(Primitive::Decimal)),
         element("origin", Required, Complex(&QUANTITY)),
         element("period", Required, P(Primitive::Decimal)),
         element("upperLimit", Optional, P(Primitive::Decimal)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static SIGNATURE: Type = Type {
-    name: "Signature",
-    elements: &[
+static SIGNATURE: Type = data_type(
+    "Signature",
+    &[
         element("data", Optional, P(Primitive::Base64Binary)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element(
             "onBehalfOf",
             Optional,
@@ -829,40 +591,32 @@ static SIGNATURE: Type = Type {
             ]),
         ),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static TIMING: Type = Type {
-    name: "Timing",
-    elements: &[
+static TIMING: Type = data_type(
+    "Timing",
+    &[
         element("code", Optional, Complex(&CODEABLE_CONCEPT)),
         element("event", Any, P(Primitive::DateTime)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("modifierExtension", Any, Complex(&EXTENSION)),
         element("repeat", Optional, Complex(&TIMING_REPEAT)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static TIMING_REPEAT: Type = Type {
-    name: "Timing.repeat",
-    elements: &[
+static TIMING_REPEAT: Type = data_type(
+    "Timing.repeat",
+    &[
         choice("bounds[x]", "boundsDuration", Optional, Complex(&DURATION)),
         choice("bounds[x]", "boundsPeriod", Optional, Complex(&PERIOD)),
         choice("bounds[x]", "boundsRange", Optional, Complex(&RANGE)),
         element("count", Optional, P(Primitive::PositiveInt)),
         element("countMax", Optional, P(Primitive::PositiveInt)),
-        element("dayOfWeek", Any, Code(&DAYS_OF_WEEK)),
+        element("dayOfWeek", Any, Code(&["fri", "mon", "sat", "sun", "thu", "tue", "wed"])),
         element("duration", Optional, P(Primitive::Decimal)),
         element("durationMax", Optional, P(Primitive::Decimal)),
         element("durationUnit", Optional, Code(&UNITS_OF_TIME)),
-        element("extension", Any, Complex(&EXTENSION)),
         element("frequency", Optional, P(Primitive::PositiveInt)),
         element("frequencyMax", Optional, P(Primitive::PositiveInt)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("offset", Optional, P(Primitive::UnsignedInt)),
         element("period", Optional, P(Primitive::Decimal)),
         element("periodMax", Optional, P(Primitive::Decimal)),
@@ -870,17 +624,13 @@ static TIMING_REPEAT: Type = Type {
         element("timeOfDay", Any, P(Primitive::Time)),
         element("when", Any, Code(&EVENT_TIMING)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static TRIGGER_DEFINITION: Type = Type {
-    name: "TriggerDefinition",
-    elements: &[
+static TRIGGER_DEFINITION: Type = data_type(
+    "TriggerDefinition",
+    &[
         element("condition", Optional, Complex(&EXPRESSION)),
         element("data", Any, Complex(&DATA_REQUIREMENT)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         element("name", Optional, P(Primitive::String)),
         choice("timing[x]", "timingDate", Optional, P(Primitive::Date)),
         choice("timing[x]", "timingDateTime", Optional, P(Primitive::DateTime)),
@@ -888,16 +638,12 @@ static TRIGGER_DEFINITION: Type = Type {
         choice("timing[x]", "timingTiming", Optional, Complex(&TIMING)),
         element("type", Required, Code(&TRIGGER_TYPE)),
     ],
-    needs: &[],
-    open: false,
-};
+);
 
-static USAGE_CONTEXT: Type = Type {
-    name: "UsageContext",
-    elements: &[
+static USAGE_CONTEXT: Type = data_type(
+    "UsageContext",
+    &[
         element("code", Required, Complex(&CODING)),
-        element("extension", Any, Complex(&EXTENSION)),
-        element("id", Optional, Attribute(Primitive::ElementId)),
         choice("value[x]", "valueCodeableConcept", Required, Complex(&CODEABLE_CONCEPT)),
         choice("value[x]", "valueQuantity", Required, Complex(&QUANTITY)),
         choice("value[x]", "valueRange", Required, Complex(&RANGE)),
@@ -911,6 +657,4 @@ static USAGE_CONTEXT: Type = Type {
             ]),
         ),
     ],
-    needs: &[],
-    open: false,
-};
+);

@@ -16,6 +16,7 @@ pub(super) static CONTAINED: Type = Type {
         element("modifierExtension", Count::Any, Shape::Complex(&elements::EXTENSION)),
         element("text", Count::Optional, Shape::Complex(&elements::NARRATIVE)),
     ],
+    inherited: &[],
     needs: &[],
     open: true,
 };
@@ -34,7 +35,7 @@ mod tests {
     /// Every type that an `ImagingStudy` reaches, by name.
     fn reached(from: &'static Type, types: &mut HashMap<&'static str, &'static Type>) {
         if types.insert(from.name, from).is_none() {
-            for element in from.elements {
+            for element in from.elements.iter().chain(from.inherited) {
                 if let Shape::Complex(kind) = element.shape {
                     reached(kind, types);
                 }
@@ -52,9 +53,11 @@ mod tests {
 
     #[test]
     fn tables_for_binary_search_are_sorted() {
-        assert!(elements::RESOURCES.is_sorted());
+        assert!(elements::RESOURCES.is_sorted() && elements::DATATYPES.is_sorted());
         for kind in types() {
-            assert!(kind.elements.is_sorted_by(|a, b| a.name < b.name), "{}", kind.name);
+            for elements in [kind.elements, kind.inherited] {
+                assert!(elements.is_sorted_by(|a, b| a.name < b.name), "{}", kind.name);
+            }
             for element in kind.elements {
                 if let Shape::Code(codes) = element.shape {
                     assert!(codes.is_sorted(), "{}.{}", kind.name, element.name);

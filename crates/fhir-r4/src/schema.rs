@@ -7,6 +7,8 @@ pub(super) struct Type {
     pub(super) name: &'static str,
     /// Sorted by name.
     pub(super) elements: &'static [Element],
+    /// Optional elements of the type that this one is derived from, sorted by name.
+    pub(super) inherited: &'static [Element],
     /// A type that has the first member needs the second, by the rule in third place.
     pub(super) needs: &'static [(&'static str, &'static str, &'static str)],
     /// Whether members that are not elements are allowed.
@@ -14,9 +16,15 @@ pub(super) struct Type {
 }
 
 impl Type {
+    pub(super) const fn needing(self, needs: &'static [(&'static str, &'static str, &'static str)]) -> Self {
+        Self { needs, ..self }
+    }
+
     pub(super) fn element(&self, name: &str) -> Option<&'static Element> {
-        let at = self.elements.binary_search_by(|element| element.name.cmp(name)).ok()?;
-        Some(&self.elements[at])
+        [self.elements, self.inherited].into_iter().find_map(|elements| {
+            let at = elements.binary_search_by(|element| element.name.cmp(name)).ok()?;
+            Some(&elements[at])
+        })
     }
 }
 
@@ -52,6 +60,8 @@ pub(super) enum Shape {
     Primitive(Primitive),
     /// A code of a required value set, sorted.
     Code(&'static [&'static str]),
+    /// A code that is the name of a resource type or datatype.
+    TypeName,
     Complex(&'static Type),
     /// A reference to one of these resource types; to any if the list is empty.
     Reference(&'static [&'static str]),

@@ -271,8 +271,9 @@ impl Walk {
                 Some(stem) => (stem, true),
                 None => (&**name, false),
             };
-            let extensible =
-                |element: &&Element| matches!(element.shape, Shape::Primitive(_) | Shape::Code(_));
+            let extensible = |element: &&Element| {
+                matches!(element.shape, Shape::Primitive(_) | Shape::Code(_) | Shape::TypeName)
+            };
             let Some(element) = kind.element(stem).filter(|element| !is_extension || extensible(element))
             else {
                 if kind.open {
@@ -355,7 +356,8 @@ impl Walk {
             Shape::Reference(targets) => self.reference(at, raw, targets),
             Shape::Resource => self.contained(at, raw),
             Shape::Attribute(kind) | Shape::Primitive(kind) => self.primitive(at, raw, kind),
-            Shape::Code(codes) => self.code(at, raw, codes),
+            Shape::Code(codes) => self.code(at, raw, &[codes]),
+            Shape::TypeName => self.code(at, raw, &[&elements::RESOURCES, &elements::DATATYPES]),
         }
     }
 
@@ -429,12 +431,14 @@ impl Walk {
         }
     }
 
-    fn code(&mut self, at: &Path<'_>, raw: &RawValue, codes: &'static [&'static str]) {
+    fn code(&mut self, at: &Path<'_>, raw: &RawValue, lists: &[&[&'static str]]) {
         let Some(node) = self.node(at, raw) else { return };
         let reason = match node {
-            Node::String(code) if codes.binary_search(&&*code).is_ok() => return,
-            Node::String(_) if codes.len() <= 10 => format!("must be one of {}", codes.join(", ")),
-            Node::String(_) => "is not in the value set that R4 requires".to_owned(),
+            Node::String(code) if lists.iter().any(|codes| codes.binary_search(&&*code).is_ok()) => return,
+            Node::String(_) => match lists {
+                [codes] if codes.len() <= 10 => format!("must be one of {}", codes.join(", ")),
+                _ => "is not in the value set that R4 requires".to_owned(),
+            },
             other => format!("must be a string, not {}", other.json_type()),
         };
         self.problem(at, reason);
