@@ -249,6 +249,10 @@ enum JwkError {
 impl Key {
     fn from_jwk(text: &[u8], algorithms: &Algorithms, trust: KeyTrust) -> Result<Self, JwkError> {
         let jwk = strict_json::object(text).ok_or(JwkError::Malformed)?;
+        // Before any other reason: who holds a private key must hear of it.
+        if jwk["kty"] != "oct" && jwk.get("d").is_some() {
+            return Err(JwkError::PrivateKey);
+        }
         if member(&jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
             return Err(JwkError::Use);
         }
@@ -270,9 +274,6 @@ impl Key {
             ("EC" | "OKP", None) => return Err(JwkError::Malformed),
             _ => return Err(JwkError::Type),
         };
-        if family != AlgorithmFamily::Hmac && jwk.get("d").is_some() {
-            return Err(JwkError::PrivateKey);
-        }
         let algorithm = match member(&jwk, "alg")? {
             Some(alg) => algorithms.named(alg),
             None => of_curve.or_else(|| algorithms.first_of(family)).filter(|one| algorithms.0.contains(one)),
@@ -511,6 +512,8 @@ mod tests {
             (with(ec_key(), "d", json!(octets(32))), JwkError::PrivateKey),
             (with(rsa_key(), "d", json!(octets(256))), JwkError::PrivateKey),
             (with(ed_key(), "d", json!(octets(32))), JwkError::PrivateKey),
+            (with(with(ec_key(), "crv", json!("P-521")), "d", json!(octets(66))), JwkError::PrivateKey),
+            (with(with(ec_key(), "key_ops", json!(["sign"])), "d", json!(octets(32))), JwkError::PrivateKey),
             (with(ed_key(), "crv", json!("P-256")), JwkError::Curve),
             (with(ed_key(), "crv", json!("X25519")), JwkError::Curve),
             (with(ed_key(), "x", json!(octets(57))), JwkError::CoordinateSize),
