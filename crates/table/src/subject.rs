@@ -122,11 +122,16 @@ mod tests {
             ("Patient/1", "Patient/1/_history/2", true),
             ("Patient/1", "https://fhir.example/r4/Patient/1", true),
             ("https://other.example/Patient/1", "HTTPS://OTHER.example:443/Patient/1", true),
+            ("http://other.example/Patient/1", "http://other.example:80/Patient/1", true),
             ("urn:uuid:1", "urn:uuid:1", true),
             ("Patient/1", "Patient/2", false),
             ("Patient/1", "Group/1", false),
             ("Patient/1", "https://other.example/Patient/1", false),
+            ("Patient/1", "https://fhir.example/r4//Patient/1", false),
+            ("http://other.example/Patient/1", "https://other.example/Patient/1", false),
             ("urn:uuid:1", "urn:uuid:2", false),
+            ("Patient-1/1", "Patient-1/1/_history/2", false),
+            ("/1", "/1/_history/2", false),
             ("Patient/1", "", false),
         ] {
             assert_eq!(same_subject(one, other, &ours), same, "{one:?} {other:?}");
